@@ -1,0 +1,79 @@
+"""One gradient step, on one device or on many."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from ._reduce import pmean
+
+_Model = TypeVar("_Model")
+
+
+def value_and_grad(
+    loss: Callable[..., tuple[Float[Array, ""], PyTree[Array]]], axis_name: str | None = None
+) -> Callable[..., tuple[tuple[Float[Array, ""], PyTree[Array]], Any]]:
+    """Differentiates a loss with auxiliary output by its first argument, and averages across devices.
+
+    The one place where gradients meet: they are averaged as one flat vector, since each leaf of a `pmean` costs.
+
+    Args:
+        loss: Maps a model and data to a scalar and a tree of arrays to report.
+        axis_name: Name of the mapped device axis, or None.
+
+    Returns:
+        A function to `((loss, auxiliary), gradient)`; the gradient has the model's structure, None at what is not a
+        floating-point array.
+    """
+    local = eqx.filter_value_and_grad(loss, has_aux=True)
+    if axis_name is None:
+        return local
+
+    def averaged(model, *args, **kwargs):
+        flat, unravel = ravel_pytree(local(model, *args, **kwargs))
+        return unravel(pmean(flat, axis_name))
+
+    return averaged
+
+
+def gradient_step(
+    model: _Model, gradient: PyTree, optimiser: optax.GradientTransformation, optimiser_state: optax.OptState, rate
+) -> tuple[_Model, optax.OptState, dict[str, Float[Array, ""]]]:
+    """Moves a model against its gradient.
+
+    A gradient that is not finite is skipped and counted: one NaN reward must not end a run, nor poison the optimiser's
+    moments for good.
+
+    Args:
+        model: What is trained; leaves that are not floating-point arrays stay as they are.
+        gradient: As `value_and_grad` returns it.
+        optimiser: Gives the direction of descent, without the learning rate. It sees one flat vector: transformations
+            that tell parameters apart do not belong here.
+        optimiser_state: Its state, from `init_optimiser`.
+        rate: Learning rate, a number or a traced scalar.
+
+    Returns:
+        The model, the optimiser's state, and the metrics `gradient_norm` (before clipping) and `skipped` (0 or 1).
+    """
+    parameters, rest = eqx.partition(model, eqx.is_inexact_array)
+    flat_parameters, unravel = ravel_pytree(parameters)
+    flat_gradient, _ = ravel_pytree(gradient)
+    norm = optax.global_norm(flat_gradient)
+    finite = jnp.isfinite(norm)
+    direction, next_state = optimiser.update(jnp.where(finite, flat_gradient, 0), optimiser_state, flat_parameters)
+    direction = jnp.where(finite, direction, 0)
+    next_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), next_state, optimiser_state)
+    moved = unravel(flat_parameters - jnp.asarray(rate, flat_parameters.dtype) * direction)
+    metrics = {"gradient_norm": jnp.where(finite, norm, 0), "skipped": 1 - finite.astype(norm.dtype)}
+    return eqx.combine(moved, rest), next_state, metrics
+
+
+def init_optimiser(model, optimiser: optax.GradientTransformation) -> optax.OptState:
+    """Starts an optimiser for `gradient_step`."""
+    flat, _ = ravel_pytree(eqx.filter(model, eqx.is_inexact_array))
+    return optimiser.init(flat)

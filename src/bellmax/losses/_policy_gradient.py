@@ -1,0 +1,46 @@
+"""Objectives of policies."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._core import RealScalarLike, checked
+
+_LARGEST_LOG_RATIO = 40.0
+"""exp(±40) is finite in float32 and bfloat16, and so is its product with any sane advantage."""
+
+
+@checked
+def ppo_clip_loss(
+    log_ratio: Float[Array, "*batch"], advantage: Float[Array, "*batch"], *, epsilon: RealScalarLike = 0.2
+) -> Float[Array, "*batch"]:
+    r"""The clipped surrogate of proximal policy optimisation, with its sign turned for minimising.
+
+    $$L = -\min(\rho A,\ \text{clip}(\rho, 1-\epsilon, 1+\epsilon)\,A), \qquad
+      \rho = \exp\left(\log \pi(a|s) - \log \mu(a|s)\right)$$
+
+    The gradient is zero once the ratio has moved past its bound in the direction that the advantage favours.
+
+    Args:
+        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$, learner minus behaviour, in nats. Beyond ±40 it is clipped, so that
+            the loss and its gradient stay finite; NaN stays NaN.
+        advantage: $A$, in any unit; its gradient is stopped.
+        epsilon: $\epsilon > 0$, how far the ratio may move.
+
+    Returns:
+        The loss of each example.
+
+    Raises:
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ppo_clip_loss(jnp.log(jnp.array([1.0, 2.0, 2.0])), jnp.array([1.0, 1.0, -1.0])).round(2).tolist()
+        [-1.0, -1.2000000476837158, 2.0]
+
+    References:
+        Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347, equation 7.
+    """
+    advantage = jax.lax.stop_gradient(advantage)
+    ratio = jnp.exp(jnp.clip(log_ratio, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage)

@@ -1,0 +1,3 @@
+"""Equinox modules, each written for one example: batch them with `jax.vmap`."""
+
+from ._mlp import MLP as MLP

@@ -1,0 +1,81 @@
+"""Multi-layer perceptrons as reinforcement learning initialises them."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+
+class MLP(eqx.Module):
+    r"""A multi-layer perceptron with orthogonal weights and zero biases.
+
+    $$h_0 = x, \qquad h_{i+1} = \sigma(W_i h_i + b_i), \qquad y = W_n h_n + b_n$$
+
+    The observation may be a tree: its leaves are flattened and joined. The input of the whole is what `example` shows.
+
+    Attributes:
+        layers: The affine maps.
+        activation: σ, between layers.
+
+    Example:
+        >>> network = MLP(jnp.zeros(4), 2, key=jax.random.key(0))
+        >>> network(jnp.ones(4)).shape
+        (2,)
+
+    References:
+        Andrychowicz et al., *What Matters In On-Policy Reinforcement Learning?*, 2020, arXiv:2006.05990, on the scale
+        of the last layer.
+    """
+
+    layers: tuple[eqx.nn.Linear, ...]
+    activation: Callable[[Array], Array] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        example: PyTree[Array],
+        size: int,
+        hidden_sizes: Sequence[int] = (64, 64),
+        *,
+        activation: Callable[[Array], Array] = jnp.tanh,
+        last_scale: float = 1.0,
+        key: Key[Array, ""],
+    ):
+        """Draws the weights.
+
+        Args:
+            example: An observation, for its shapes.
+            size: Number of outputs.
+            hidden_sizes: Width of each hidden layer.
+            activation: σ.
+            last_scale: Gain of the last layer's orthogonal weights; √2 everywhere else.
+            key: Randomness of the weights.
+        """
+        inputs = sum(leaf.size for leaf in jax.tree.leaves(example))
+        sizes = (inputs, *hidden_sizes, size)
+        gains = (*(2**0.5 for _ in hidden_sizes), last_scale)
+        keys = jax.random.split(key, len(gains))
+        self.layers = tuple(
+            _linear(before, after, gain, key)
+            for before, after, gain, key in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
+        )
+        self.activation = activation
+
+    def __call__(self, observation: PyTree[Array]) -> Float[Array, " size"]:
+        """Maps one observation to the outputs."""
+        features = _flatten(observation)
+        for layer in self.layers[:-1]:
+            features = self.activation(layer(features))
+        return self.layers[-1](features)
+
+
+def _flatten(observation: PyTree[Array]) -> Float[Array, " features"]:
+    leaves = [jnp.ravel(leaf).astype(float) for leaf in jax.tree.leaves(observation)]
+    return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves)
+
+
+def _linear(inputs: int, outputs: int, gain: float, key: Key[Array, ""]) -> eqx.nn.Linear:
+    layer = eqx.nn.Linear(inputs, outputs, key=key)
+    weight = jax.nn.initializers.orthogonal(gain)(key, (outputs, inputs), layer.weight.dtype)
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, jnp.zeros_like(layer.bias)))

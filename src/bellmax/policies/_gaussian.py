@@ -1,0 +1,149 @@
+"""The Gaussian with a diagonal covariance."""
+
+import math
+
+import distrax
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._core import at_least_float32, checked
+from ._pytree import PytreeDistribution
+
+_LOG_2_PI = math.log(2 * math.pi)
+_LARGEST_LOGVAR = 170.0
+"""Beyond ±170 the standard deviation leaves float32, and the density would be 0 · ∞."""
+
+
+class Gaussian(PytreeDistribution, distrax.Independent):
+    """The distribution that `gaussian` returns."""
+
+    leaves = ("mu", "logvar")
+    mu: Array
+    logvar: Array
+
+    @property
+    def distribution(self) -> distrax.Normal:
+        """One `distrax.Normal` a dimension, for distrax's own functions."""
+        return distrax.Normal(at_least_float32(self.mu), self.stddev())
+
+    @property
+    def _distribution(self) -> distrax.Normal:
+        return self.distribution
+
+    @property
+    def reinterpreted_batch_ndims(self) -> int:
+        """The action's one axis."""
+        return 1
+
+    @property
+    def _reinterpreted_batch_ndims(self) -> int:
+        return 1
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one action."""
+        return self.mu.shape[-1:]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the batch axes."""
+        return self.mu.shape[:-1]
+
+    @property
+    def dtype(self):
+        """Type of a sampled action: that of mu."""
+        return self.mu.dtype
+
+    def _sample_n(self, key, n):
+        noise = jax.random.normal(key, (n, *self.mu.shape), self.mu.dtype)
+        return self.mu[None] + self.stddev().astype(self.mu.dtype)[None] * noise
+
+    def _sample_n_and_log_prob(self, key, n):
+        samples = self._sample_n(key, n)
+        return samples, self.log_prob(samples)
+
+    def log_prob(self, value):
+        """Returns the log-density of actions of shape `*sample *batch action_dim`, summed over their dimensions."""
+        value = jnp.asarray(value)
+        if value.ndim < self.mu.ndim or value.shape[value.ndim - self.mu.ndim :] != self.mu.shape:
+            raise TypeError(
+                f"{self.name}: actions must have shape (*sample, *batch, action_dim) ending in {self.mu.shape}; "
+                f"got {value.shape}"
+            )
+        mu = jnp.broadcast_to(at_least_float32(self.mu), value.shape)
+        logvar = jnp.broadcast_to(self._bounded_logvar, value.shape)
+        scaled = (value.astype(mu.dtype) - mu) * jnp.exp(-0.5 * logvar)
+        return -0.5 * jnp.sum(jnp.square(scaled) + logvar + _LOG_2_PI, axis=-1)
+
+    def entropy(self):
+        """Returns the differential entropy in nats, summed over dimensions."""
+        return 0.5 * jnp.sum(at_least_float32(self.logvar) + 1 + _LOG_2_PI, axis=-1)
+
+    def mean(self):
+        """Returns mu."""
+        return self.mu
+
+    def median(self):
+        """Returns mu."""
+        return self.mu
+
+    def mode(self):
+        """Returns mu."""
+        return self.mu
+
+    def variance(self):
+        """Returns exp(logvar)."""
+        return jnp.exp(at_least_float32(self.logvar))
+
+    def stddev(self):
+        """Returns exp(logvar / 2)."""
+        return jnp.exp(0.5 * self._bounded_logvar)
+
+    def kl_divergence(self, other_dist, **kwargs):
+        """Returns KL(self ‖ other) in nats: in closed form from the parameters, or as distrax computes it."""
+        if not isinstance(other_dist, Gaussian):
+            return super().kl_divergence(other_dist, **kwargs)
+        mu, other_mu = at_least_float32(self.mu), at_least_float32(other_dist.mu)
+        gap = at_least_float32(self.logvar) - at_least_float32(other_dist.logvar)
+        distance = jnp.square((mu - other_mu) / other_dist.stddev())
+        return 0.5 * jnp.sum(jnp.expm1(gap) - gap + distance, axis=-1)
+
+    def __getitem__(self, index):
+        """Indexes the batch axes; the class stays."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
+    @property
+    def _bounded_logvar(self) -> Array:
+        return jnp.clip(at_least_float32(self.logvar), -_LARGEST_LOGVAR, _LARGEST_LOGVAR)
+
+
+@checked
+def gaussian(mu: Float[Array, "*batch action_dim"], logvar: Float[Array, "*batch action_dim"]) -> Gaussian:
+    r"""Draws each dimension of an action from its own normal distribution.
+
+    $$\pi(a) = \prod_i \mathcal{N}(a_i;\ \mu_i,\ e^{\nu_i})$$
+
+    A sample is $\mu + e^{\nu/2}\varepsilon$ with standard normal ε, differentiable in both parameters.
+
+    Args:
+        mu: $\mu$, the mean, in the units of the action.
+        logvar: $\nu$, the logarithm of the variance. Beyond ±170 samples and densities use ±170, so that they stay
+            finite.
+
+    Returns:
+        A `distrax.Independent` of normals; log-probabilities, entropies and divergences are summed over dimensions.
+
+    Raises:
+        jaxtyping.TypeCheckError: If the shapes differ or there is no axis of dimensions.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> pi = gaussian(jnp.zeros(2), jnp.zeros(2))
+        >>> round(float(pi.log_prob(jnp.zeros(2))), 4)
+        -1.8379
+
+    References:
+        Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning*, 1992.
+    """
+    return Gaussian.tree_unflatten(None, (mu, logvar))

@@ -1,0 +1,50 @@
+"""Generalised advantage estimation."""
+
+from jaxtyping import Array, Float
+
+from .._core import RealScalarLike, checked
+from ._lambda import lambda_returns
+
+
+@checked
+def gae(
+    values: Float[Array, "time *batch"],
+    rewards: Float[Array, "time *batch"],
+    discounts: Float[Array, "time *batch"],
+    next_values: Float[Array, "time *batch"],
+    lambda_: RealScalarLike | Float[Array, "time *batch"],
+) -> Float[Array, "time *batch"]:
+    r"""Estimates how much better each action was than the policy's average.
+
+    $$A_t = \delta_t + \gamma_{t+1}\lambda_{t+1}\,[\,V(S_{t+1}) - V'_{t+1} + A_{t+1}], \qquad
+      \delta_t = R_{t+1} + \gamma_{t+1} V(S_{t+1}) - V(S_t)$$
+
+    with $V'_{t+1}$ the value at which step $t+1$ starts, equal to $V(S_{t+1})$ inside an episode. It is computed as the
+    λ-return minus the value, $A_t = G_t^\lambda - V(S_t)$, so the λ-return is also the target of the value function.
+
+    Args:
+        values: $V(S_t)$.
+        rewards: $R_{t+1}$, in the units of the environment.
+        discounts: $\gamma_{t+1} \in [0, 1]$; 0 where the episode terminated.
+        next_values: $V(S_{t+1})$ of the true successor, never of a reset state.
+        lambda_: $\lambda_{t+1} \in [0, 1]$; 0 where the episode was truncated. 0 gives the one-step error, 1 the
+            Monte Carlo advantage.
+
+    Returns:
+        $A_t$ for every step, in the units of the rewards. Differentiable in every argument: stop the gradient where
+        the advantage is data.
+
+    Raises:
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ones = jnp.ones(2)
+        >>> gae(ones, ones, 0.5 * ones, ones, 1.0).tolist()
+        [0.75, 0.5]
+
+    References:
+        Schulman et al., *High-Dimensional Continuous Control Using Generalized Advantage Estimation*, 2015,
+        arXiv:1506.02438. Pardo et al., *Time Limits in Reinforcement Learning*, 2018, arXiv:1712.00378.
+    """
+    return lambda_returns(rewards, discounts, next_values, lambda_) - values
