@@ -18,6 +18,8 @@ from ._reduce import Mean as Mean
 from ._reduce import masked_mean as masked_mean
 from ._reduce import pmean as pmean
 from ._reduce import psum as psum
+from ._reduce import standardise as standardise
+from ._scan import model_scan as model_scan
 from ._scan import reverse_scan as reverse_scan
 from ._schedules import Scheduled as Scheduled
 from ._schedules import value_at as value_at

@@ -18,12 +18,12 @@ _Model = TypeVar("_Model")
 def value_and_grad(
     loss: Callable[..., tuple[Float[Array, ""], PyTree[Array]]], axis_name: str | None = None
 ) -> Callable[..., tuple[tuple[Float[Array, ""], PyTree[Array]], Any]]:
-    """Differentiates a loss with auxiliary output by its first argument, and averages across devices.
+    """Differentiates a loss with auxiliary output by its first argument, and averages the gradient across devices.
 
     The one place where gradients meet: they are averaged as one flat vector, since each leaf of a `pmean` costs.
 
     Args:
-        loss: Maps a model and data to a scalar and a tree of arrays to report.
+        loss: Maps a model and data to a scalar and a tree of arrays to report; both stay this device's own.
         axis_name: Name of the mapped device axis, or None.
 
     Returns:
@@ -35,8 +35,9 @@ def value_and_grad(
         return local
 
     def averaged(model, *args, **kwargs):
-        flat, unravel = ravel_pytree(local(model, *args, **kwargs))
-        return unravel(pmean(flat, axis_name))
+        value, gradient = local(model, *args, **kwargs)
+        flat, unravel = ravel_pytree(gradient)
+        return value, unravel(pmean(flat, axis_name))
 
     return averaged
 

@@ -74,3 +74,10 @@ class Mean(eqx.Module):
     def value(self) -> Float[Array, "*batch"]:
         """The mean so far; NaN where nothing was added."""
         return self.total / jnp.where(self.weight == 0, jnp.nan, self.weight)
+
+
+def standardise(x: Float[Array, "*batch"], axis_name: str | None = None) -> Float[Array, "*batch"]:
+    """Shifts and scales numbers to mean 0 and variance 1, over all axes and all devices."""
+    mean = pmean(jnp.mean(x), axis_name)
+    variance = pmean(jnp.mean(jnp.square(x - mean)), axis_name)
+    return (x - mean) / (jnp.sqrt(variance) + 1e-8)

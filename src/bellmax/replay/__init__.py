@@ -1,0 +1,3 @@
+"""Memory of transitions."""
+
+from ._uniform import UniformReplay as UniformReplay

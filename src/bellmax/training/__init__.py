@@ -1,0 +1,10 @@
+"""Loops over algorithms and environments, all pure: training, and evaluation."""
+
+from ._chunk import train_chunk as train_chunk
+from ._evaluate import Episodes as Episodes
+from ._evaluate import evaluate as evaluate
+from ._state import Lane as Lane
+from ._state import Local as Local
+from ._state import Shared as Shared
+from ._state import TrainState as TrainState
+from ._trainer import Trainer as Trainer

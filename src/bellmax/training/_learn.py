@@ -1,0 +1,49 @@
+"""Learning from what was just done, or from what is remembered."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from .._core import Batch, Mean, Transition, lane_keys, model_scan
+from ..algorithms import AbstractAlgorithm, OffPolicy
+from ..replay import UniformReplay
+
+
+def learn_on_policy(algorithm: AbstractAlgorithm, state, transitions: Transition, memory, *, step, key, axis_name):
+    """Updates once from the rollout."""
+    state, metrics, _ = algorithm.update(state, Batch(transitions, memory), step=step, key=key, axis_name=axis_name)
+    return state, {name: Mean.of(value) for name, value in metrics.items()}
+
+
+def learn_off_policy(
+    algorithm: AbstractAlgorithm,
+    replay: UniformReplay,
+    state,
+    memories,
+    *,
+    step: Float[Array, ""],
+    key: Key[Array, ""],
+    axis_name: str | None,
+):
+    """Updates some times, each time from as many transitions of every lane; not before the warm-up is over."""
+    needs = algorithm.requirements
+    assert isinstance(needs, OffPolicy)
+    lanes = jax.tree.leaves(memories)[0].shape[0]
+
+    def update(state, key):
+        sample_key, update_key = jax.random.split(key)
+        keys = lane_keys(sample_key, lanes, axis_name)
+        sample = jax.vmap(lambda memory, key: replay.sample(memory, key=key))(memories, keys)
+        batch = Batch(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sample))
+        state, metrics, _ = algorithm.update(state, batch, step=step, key=update_key, axis_name=axis_name)
+        return state, {name: Mean.of(value) for name, value in metrics.items()}
+
+    def learn(state):
+        state, metrics = model_scan(update, state, jax.random.split(key, needs.updates))
+        return state, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), metrics)
+
+    def wait(state):
+        metrics = jax.eval_shape(learn, state)[1]
+        return state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+
+    return jax.lax.cond(step >= needs.warm_up, learn, wait, state)

@@ -1,0 +1,64 @@
+"""Everything that a run needs to go on."""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float, Key, PyTree
+
+from .._core import Counter
+
+
+class Shared(eqx.Module):
+    """The half that is the same on every device.
+
+    Attributes:
+        algorithm: The algorithm's state.
+        steps: Environment steps so far, over all lanes.
+        key: The run's key; every step derives its own from it and from `steps`.
+    """
+
+    algorithm: Any
+    steps: Counter
+    key: Key[Array, ""]
+
+
+class Lane(eqx.Module):
+    """One environment and what belongs to its present episode.
+
+    Attributes:
+        environment: State of the environment.
+        observation: What the policy sees next.
+        memory: The policy's recurrent memory.
+        episode_return: Rewards of this episode so far.
+        episode_length: Steps of this episode so far.
+    """
+
+    environment: Any
+    observation: PyTree[Array]
+    memory: PyTree[Array]
+    episode_return: Float[Array, "*lanes"]
+    episode_length: Float[Array, "*lanes"]
+
+
+class Local(eqx.Module):
+    """The half in which every leaf has a leading axis of lanes, to be cut into devices along it.
+
+    Attributes:
+        lanes: The environments.
+        replay: One replay memory a lane, or None.
+    """
+
+    lanes: Lane
+    replay: Any = None
+
+
+class TrainState(eqx.Module):
+    """The state of a run. `TrainState(P(), P(axis))` is the whole sharding rule.
+
+    Attributes:
+        shared: The same on every device.
+        local: With a leading axis of lanes.
+    """
+
+    shared: Shared
+    local: Local
