@@ -7,10 +7,12 @@ from ._counter import Counter as Counter
 from ._gradient import gradient_step as gradient_step
 from ._gradient import init_optimiser as init_optimiser
 from ._gradient import value_and_grad as value_and_grad
-from ._keys import lane_keys as lane_keys
+from ._gradient import value_and_grad_in_blocks as value_and_grad_in_blocks
 from ._numerics import at_least_float32 as at_least_float32
 from ._numerics import mix as mix
 from ._numerics import multiply_no_nan as multiply_no_nan
+from ._random import lane_keys as lane_keys
+from ._random import random_order as random_order
 from ._records import Batch as Batch
 from ._records import Feedback as Feedback
 from ._records import Transition as Transition

@@ -1,5 +1,6 @@
 """Proximal policy optimisation."""
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -19,8 +20,9 @@ from .._core import (
     lane_keys,
     model_scan,
     pmean,
+    random_order,
     standardise,
-    value_and_grad,
+    value_and_grad_in_blocks,
     value_at,
 )
 from ..losses import clipped_value_loss, ppo_clip_loss, value_loss
@@ -131,8 +133,8 @@ class PPO(AbstractAlgorithm[PPOState]):
 
         def learn(state, indices):
             minibatch = jax.tree.map(lambda leaf: leaf[indices], samples)
-            gradient_of = value_and_grad(self._loss, axis_name)
-            (_, metrics), gradient = gradient_of(state.model, minibatch, axis_name)
+            minibatch = dataclasses.replace(minibatch, advantage=standardise(minibatch.advantage, axis_name))
+            (_, metrics), gradient = value_and_grad_in_blocks(self._loss, axis_name)(state.model, minibatch)
             model, optimiser, step_metrics = gradient_step(
                 state.model, gradient, self._optimiser, state.optimiser, rate
             )
@@ -171,25 +173,20 @@ class PPO(AbstractAlgorithm[PPOState]):
     def _shuffle(self, lanes: int, key: Key[Array, ""], axis_name: str | None) -> Int[Array, "minibatches size"]:
         """Permutes time inside each lane, once an epoch; returns indices into the flattened rollout."""
         length = self.rollout_length
-
-        def permute(key):
-            return jnp.argsort(jax.random.bits(key, (length,)))
-
+        permute = jax.vmap(jax.vmap(lambda key: random_order(key, length)))
         keys = jax.vmap(lambda key: lane_keys(key, lanes, axis_name))(jax.random.split(key, self.epochs))
-        times = jnp.moveaxis(jax.vmap(jax.vmap(permute))(keys), 1, 2)
+        times = jnp.moveaxis(permute(keys), 1, 2)
         indices = times * lanes + jnp.arange(lanes)
         return indices.reshape(self.epochs * self.minibatches, length // self.minibatches * lanes)
 
-    def _loss(self, model: ActorCritic, batch: Sample, axis_name: str | None):
-        advantage = standardise(batch.advantage, axis_name)
-
-        def one(sample: Sample, advantage):
+    def _loss(self, model: ActorCritic, batch: Sample):
+        def one(sample: Sample):
             pi = model.actor(sample.observation)
             log_ratio = pi.log_prob(sample.action) - sample.log_prob
             value = model.critic(sample.observation)
-            return log_ratio, pi.entropy(), value, ppo_clip_loss(log_ratio, advantage, epsilon=self.clip_epsilon)
+            return log_ratio, pi.entropy(), value, ppo_clip_loss(log_ratio, sample.advantage, epsilon=self.clip_epsilon)
 
-        log_ratio, entropy, value, policy_loss = jax.vmap(one)(batch, advantage)
+        log_ratio, entropy, value, policy_loss = jax.vmap(one)(batch)
         if self.value_clip:
             critic_loss = clipped_value_loss(value, batch.target, batch.value, epsilon=self.value_clip_epsilon)
         else:
