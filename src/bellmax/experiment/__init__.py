@@ -1,0 +1,11 @@
+"""Runs: the one folder that touches disks, screens and processes."""
+
+from ._cli import main as main
+from ._configuration import Configuration as Configuration
+from ._configuration import UsageError as UsageError
+from ._evaluation import Evaluation as Evaluation
+from ._evaluation import evaluate_agent as evaluate_agent
+from ._folder import Agent as Agent
+from ._folder import load_agent as load_agent
+from ._statistics import bootstrap_interval as bootstrap_interval
+from ._train import train_run as train_run

@@ -1,0 +1,138 @@
+"""What defines a run, and how it becomes an algorithm, an environment and a trainer."""
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import algorithms, envs
+from .._core import RealScalarLike, Scheduled
+from ..training import Trainer
+from ._presets import DEFAULTS, PRESETS
+from ._schedules import parse_schedule
+
+ALGORITHMS: dict[str, type[algorithms.AbstractAlgorithm]] = {"dqn": algorithms.DQN, "ppo": algorithms.PPO}
+
+
+class UsageError(ValueError):
+    """The user asked for what does not exist or does not fit; the message says what would."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """What defines a run: the same configuration gives the same numbers.
+
+    Attributes:
+        algorithm: Name of the algorithm.
+        environment: Name of the environment.
+        steps: Environment steps of each seed; a run stops at the last whole update within them.
+        num_envs: Environments that act at once.
+        seeds: Number of seeds, trained in one program.
+        key: Number from which all randomness comes.
+        hyperparameters: The algorithm's, by name; schedules as text, such as `linear:2.5e-4:0`.
+    """
+
+    algorithm: str
+    environment: str
+    steps: int
+    num_envs: int
+    seeds: int
+    key: int
+    hyperparameters: dict[str, Any]
+
+    def __post_init__(self):
+        if self.seeds < 1:
+            raise UsageError(f"seeds must be at least 1; got {self.seeds}")
+        if not 0 <= self.key < 2**32:
+            raise UsageError(f"key must be in [0, 2^32); got {self.key}")
+
+    def trainer(self) -> Trainer:
+        """Makes the trainer; a wrong value raises `UsageError`."""
+        kind = ALGORITHMS[self.algorithm]
+        known = hyperparameters_of(self.algorithm)
+        values = {}
+        try:
+            for name, value in self.hyperparameters.items():
+                scheduled = known[name].type is Scheduled
+                values[name] = parse_schedule(str(value), self.steps) if scheduled else value
+                values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
+            trainer = Trainer(kind(**values), envs.make(self.environment), self.num_envs)
+        except (ValueError, TypeError) as error:
+            raise UsageError(str(error)) from error
+        if self.steps < trainer.steps_per_call:
+            raise UsageError(
+                f"steps must cover one update, {trainer.steps_per_call} environment steps; got {self.steps}"
+            )
+        return trainer
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `from_json` reads."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Configuration":
+        """Reads what `as_json` wrote; other entries are left alone."""
+        return cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Hyperparameter:
+    """One hyperparameter of an algorithm.
+
+    Attributes:
+        type: As annotated.
+        default: Without a preset.
+        help: From the algorithm's docstring.
+    """
+
+    type: Any
+    default: Any
+    help: str
+
+
+def hyperparameters_of(algorithm: str) -> dict[str, Hyperparameter]:
+    """Lists what the command line can set: every field of the algorithm that is a number, a text or a tuple."""
+    import docstring_parser
+
+    kind = ALGORITHMS[algorithm]
+    documented = {entry.arg_name: entry.description for entry in docstring_parser.parse(inspect.getdoc(kind)).params}
+    plain = (int, bool, str, tuple[int, ...], RealScalarLike, Scheduled)
+    return {
+        field.name: Hyperparameter(field.type, field.default, " ".join((documented[field.name] or "").split()))
+        for field in dataclasses.fields(kind)
+        if field.type in plain
+    }
+
+
+def preset_of(algorithm: str, environment: str, name: str | None) -> dict[str, Any]:
+    """Returns tuned values: those for the environment, for another one that is named, or the plain defaults.
+
+    Args:
+        algorithm: Name of the algorithm.
+        environment: Name of the environment.
+        name: Name of an environment that has a preset; `none` for the defaults; None for the environment's own, if any.
+
+    Returns:
+        `steps`, `num_envs` and hyperparameters.
+    """
+    plain = DEFAULTS[algorithm] | {name: each.default for name, each in hyperparameters_of(algorithm).items()}
+    presets = PRESETS[algorithm]
+    if name is None:
+        return plain | presets.get(environment, {})
+    return plain | (presets | {"none": {}})[choose("preset", name, [*presets, "none"])]
+
+
+def choose(what: str, name: str, known: Iterable[str]) -> str:
+    """Returns a name that is known; raises `UsageError` with the nearest that are."""
+    known = list(known)
+    if name in known:
+        return name
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"the nearest are {', '.join(nearest)}" if nearest else f"there are {', '.join(known)}"
+    raise UsageError(f"no {what} is named {name!r}; {hint}")
+
+
+def describe(kind: Callable[..., Any]) -> str:
+    """Returns the first line of a docstring."""
+    return (inspect.getdoc(kind) or "").splitlines()[0]

@@ -1,0 +1,154 @@
+"""The run folder: what is written where, and how it is read back."""
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._core import Counter
+from ..training import Trainer, TrainState
+from ._configuration import Configuration, UsageError
+
+_PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "flashbax")
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    """A trained agent, loaded from a run folder.
+
+    Attributes:
+        configuration: What it was trained with.
+        trainer: Its algorithm and environment.
+        state: The algorithm's state; every array has a leading axis of seeds.
+        steps: Environment steps that it was trained for.
+    """
+
+    configuration: Configuration
+    trainer: Trainer
+    state: Any
+    steps: int
+
+
+class RunFolder:
+    """Writes and reads `config.json`, `metrics.jsonl`, `status.json`, `agent/`, `evaluation.json` and `curve.png`."""
+
+    def __init__(self, path: Path):
+        self.path = path.expanduser().resolve()
+
+    def create(self, configuration: Configuration, *, replace: bool) -> None:
+        """Makes the folder; refuses one that exists unless it may be replaced."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if not replace:
+                raise UsageError(f"{self.path} exists; --replace deletes it first, --out DIR takes another folder")
+            if not (self.path / "config.json").is_file():
+                raise UsageError(f"{self.path} is not a run folder (it has no config.json), so it is not replaced")
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        installed = {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)}
+        device = str(jax.devices()[0].device_kind)
+        self.write_json("config.json", configuration.as_json() | {"versions": installed, "device": device})
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Writes a file whole or not at all."""
+        temporary = self.path / f".{name}.tmp"
+        temporary.write_text(json.dumps(finite(content), indent=2) + "\n")
+        os.replace(temporary, self.path / name)
+
+    def append_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Adds rows to `metrics.jsonl`; what was written before stays readable."""
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Reads the rows of `metrics.jsonl`."""
+        path = self.path / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def save_agent(self, state: TrainState) -> None:
+        """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
+        from orbax.checkpoint import v1 as ocp
+
+        ocp.save_pytree(self.path / "agent", _saved_part(state), overwrite=True)
+
+    def configuration(self) -> Configuration:
+        """Reads `config.json`."""
+        path = self.path / "config.json"
+        try:
+            return Configuration.from_json(json.loads(path.read_text()))
+        except FileNotFoundError:
+            raise UsageError(f"{self.path} is not a run folder: it has no config.json") from None
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} cannot be read: {error!r}") from None
+
+
+def load_agent(run: str | Path) -> Agent:
+    """Loads the agent of a run folder.
+
+    Args:
+        run: The folder.
+
+    Returns:
+        The agent; member `i` of the seeds is `jax.tree.map(lambda leaf: leaf[i], agent.state)` where leaves are arrays.
+
+    Raises:
+        UsageError: If the folder is no run folder, or holds no agent that fits its configuration.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    folder = RunFolder(Path(run))
+    configuration = folder.configuration()
+    trainer = configuration.trainer()
+    if not (folder.path / "agent").is_dir():
+        raise UsageError(f"{folder.path} holds no agent: the run did not come to its first save")
+    state = eqx.filter_eval_shape(jax.vmap(trainer.init), seed_keys(configuration))
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    expected = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _saved_part(state)
+    )
+    try:
+        saved = ocp.load_pytree(folder.path / "agent", expected)
+    except Exception as error:  # orbax raises many kinds, bare Exception among them
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(f"{folder.path / 'agent'} cannot be loaded with this configuration: {reason}") from error
+    rest = eqx.filter(state.shared.algorithm, _is_shaped, inverse=True)
+    steps = Counter(saved["steps"].high[0], saved["steps"].low[0])
+    return Agent(configuration, trainer, eqx.combine(saved["algorithm"], rest), int(steps))
+
+
+def seed_keys(configuration: Configuration) -> jax.Array:
+    """Returns the key of each seed; seed `i` has the same one however many seeds there are."""
+    key = jax.random.key(configuration.key)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(configuration.seeds))
+
+
+def finite(content: Any) -> Any:
+    """Replaces NaN and infinities, which JSON does not have, with None."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _saved_part(state: TrainState) -> dict[str, Any]:
+    return {"algorithm": eqx.filter(state.shared.algorithm, _is_shaped), "steps": state.shared.steps}
+
+
+def _is_shaped(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

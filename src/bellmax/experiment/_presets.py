@@ -1,0 +1,41 @@
+"""Tuned values, by algorithm and environment.
+
+Each preset lists what differs from the algorithm's own defaults. Its figure is the mean deterministic return of seeds
+0 to 4 at the end of training.
+"""
+
+from typing import Any
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "dqn": {"steps": 500_000, "num_envs": 8},
+    "ppo": {"steps": 500_000, "num_envs": 4},
+}
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "dqn": {
+        "CartPole-v1": {
+            "learning_rate": "linear:1e-3:0",
+            "epsilon": "linear:1:0.05:0.5",
+            "huber_delta": 1000.0,  # values stay below 100: the squared error
+            "activation": "silu",
+            "warm_up": 10_000,
+            "target_period": 1,
+            "target_step": 0.01,
+        },
+    },
+    "ppo": {
+        # The hyperparameters of PureJaxRL and CleanRL.
+        "CartPole-v1": {"learning_rate": "linear:2.5e-4:0"},
+        "Pendulum-v1": {
+            "steps": 1_000_000,
+            "num_envs": 16,
+            "learning_rate": "linear:1e-3:0",
+            "discount": 0.9,
+            "entropy_coefficient": 0.0,
+            "value_clip": False,
+            "rollout_length": 256,
+            "epochs": 10,
+            "minibatches": 16,
+        },
+    },
+}

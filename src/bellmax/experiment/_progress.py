@@ -1,0 +1,62 @@
+"""What a person sees while training runs."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+Report = Callable[[int, float | None], None]
+"""Takes the environment steps so far, and the mean return of the episodes that just finished or None."""
+
+
+@contextlib.contextmanager
+def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
+    """Shows steps, steps per second, episode return and time left; on a terminal live, elsewhere ten lines a run.
+
+    Args:
+        total_steps: Environment steps of each seed.
+        seeds: Number of seeds; steps per second count all of them.
+
+    Yields:
+        A function to call whenever something is known.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    start = None
+
+    def speed(steps: int) -> str:
+        nonlocal start
+        if start is None:  # the first report comes when compilation is over
+            start = time.perf_counter()
+        return f"{steps * seeds / max(time.perf_counter() - start, 1e-9):,.0f} steps/s"
+
+    if not console.is_terminal:
+        shown = 0
+
+        def report_line(steps: int, episode_return: float | None) -> None:
+            nonlocal shown
+            rate = speed(steps)
+            if steps * 10 // total_steps > shown:
+                shown = steps * 10 // total_steps
+                result = "no episode yet" if episode_return is None else f"return {episode_return:.1f}"
+                console.print(f"{steps:,} of {total_steps:,} steps, {rate}, {result}", highlight=False)
+
+        yield report_line
+        return
+
+    columns = (
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),
+        BarColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("return {task.fields[result]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=total_steps, speed="compiling", result="–")
+
+        def report_bar(steps: int, episode_return: float | None) -> None:
+            result = {} if episode_return is None else {"result": f"{episode_return:.1f}"}
+            progress.update(task, completed=steps, speed=speed(steps), **result)
+
+        yield report_bar
