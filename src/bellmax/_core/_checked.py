@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from beartype import beartype
+from jax.core import Tracer
 from jaxtyping import AbstractArray, Array, Float, Int, jaxtyped
 
 RealScalarLike = float | int | Float[Array, ""] | Int[Array, ""]
@@ -100,7 +101,7 @@ def guard(value, is_valid: Callable[[Any], Any], message: str):
     Returns:
         The value, to be used in its place.
     """
-    if not isinstance(value, jax.core.Tracer):
+    if not isinstance(value, Tracer):
         if not np.all(is_valid(np.asarray(value))):
             raise ValueError(f"{message}; got {value}")
         return value

@@ -62,7 +62,9 @@ def value_and_grad_in_blocks(loss, axis_name: str | None = None):
                 lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
                 eqx.filter_eval_shape(local, model, jax.tree.map(lambda leaf: leaf[0], cut)),
             )
-            total, _ = jax.lax.scan(lambda sum, block: (jax.tree.map(jnp.add, sum, local(model, block)), None), zero, cut)
+            total, _ = jax.lax.scan(
+                lambda sum, block: (jax.tree.map(jnp.add, sum, local(model, block)), None), zero, cut
+            )
             result = jax.tree.map(lambda leaf: leaf / blocks, total)
         value, gradient = result
         return value, _flat_pmean(gradient, axis_name)
@@ -110,7 +112,7 @@ def gradient_step(
     norm = optax.global_norm(flat_gradient)
     finite = jnp.isfinite(norm)
     direction, next_state = optimiser.update(jnp.where(finite, flat_gradient, 0), optimiser_state, flat_parameters)
-    direction = jnp.where(finite, direction, 0)
+    direction = jnp.where(finite, jnp.asarray(direction), 0)
     next_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), next_state, optimiser_state)
     moved = unravel(flat_parameters - jnp.asarray(rate, flat_parameters.dtype) * direction)
     metrics = {"gradient_norm": jnp.where(finite, norm, 0), "skipped": 1 - finite.astype(norm.dtype)}

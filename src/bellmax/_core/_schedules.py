@@ -1,12 +1,13 @@
 """Hyperparameters that may change as training goes on."""
 
 from collections.abc import Callable
+from typing import Any
 
 from jaxtyping import Array, Float
 
 from ._checked import RealScalarLike
 
-Scheduled = RealScalarLike | Callable[[Float[Array, ""]], RealScalarLike]
+Scheduled = RealScalarLike | Callable[[Float[Array, ""]], Any]
 """A number, or a function of the count of environment steps, such as those of `optax.schedules`."""
 
 

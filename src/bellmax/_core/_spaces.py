@@ -33,7 +33,9 @@ def example(space: "Space[Any]") -> PyTree[Array]:
     if isinstance(space, spaces.Discrete):
         return jnp.zeros((), jnp.int32)
     if space.shape is None or space.dtype is None:
-        raise TypeError(f"the space {space} has no fixed shape; use Box, Discrete, MultiDiscrete, MultiBinary, Dict, Tuple")
+        raise TypeError(
+            f"the space {space} has no fixed shape; use Box, Discrete, MultiDiscrete, MultiBinary, Dict, Tuple"
+        )
     return jnp.zeros(space.shape, jax.dtypes.canonicalize_dtype(space.dtype))
 
 

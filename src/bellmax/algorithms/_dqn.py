@@ -134,9 +134,7 @@ class DQN(AbstractAlgorithm[DQNState]):
             discount = jnp.where(transition.terminated, 0.0, self.discount)
             if self.double:
                 selector = online(transition.next_observation)
-                error = double_q_learning_error(
-                    q, transition.action, transition.reward, discount, next_q, selector
-                )
+                error = double_q_learning_error(q, transition.action, transition.reward, discount, next_q, selector)
             else:
                 error = q_learning_error(q, transition.action, transition.reward, discount, next_q)
             return error, jnp.max(q)

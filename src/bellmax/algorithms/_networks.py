@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from .._core import Spaces, example
+from .._core import Distribution, Spaces, example
 from ..networks import MLP
 from ..policies import CategoricalPolicy, GaussianPolicy
 
@@ -20,7 +20,7 @@ class ActorCritic(eqx.Module):
         critic: Maps an observation to its value, an array without axes.
     """
 
-    actor: Callable[[PyTree[Array]], "object"]
+    actor: Callable[[PyTree[Array]], Distribution]
     critic: Callable[[PyTree[Array]], Float[Array, ""]]
 
 
@@ -38,9 +38,7 @@ class ValueFunction(eqx.Module):
         return self.network(observation)[0]
 
 
-def actor_critic(
-    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]
-) -> ActorCritic:
+def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]) -> ActorCritic:
     """Makes a perceptron each for the policy and for the value."""
     from gymnasium import spaces as kinds
 

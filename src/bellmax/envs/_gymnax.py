@@ -46,9 +46,7 @@ class GymnaxEnvironment(AbstractEnvironment):
 
         env, self.parameters = gymnax.make(name, **settings)
         with jax.ensure_compile_time_eval():
-            spaces = Spaces(
-                convert(env.observation_space(self.parameters)), convert(env.action_space(self.parameters))
-            )
+            spaces = Spaces(convert(env.observation_space(self.parameters)), convert(env.action_space(self.parameters)))
         self._fixed = _Fixed(env, spaces, _settle_types(name, env, self.parameters, spaces))
 
     @property

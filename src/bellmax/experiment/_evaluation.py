@@ -48,7 +48,9 @@ class Evaluation:
             f"return {self.mean:.1f}, 95 % interval {self.low:.1f} to {self.high:.1f} "
             f"({over}, {self.episodes} episodes each, {policy} policy)"
         )
-        return text + (f"; {self.unfinished} episodes did not end and count as far as they came" * (self.unfinished > 0))
+        return text + (
+            f"; {self.unfinished} episodes did not end and count as far as they came" * (self.unfinished > 0)
+        )
 
 
 def evaluate_agent(

@@ -31,7 +31,8 @@ def plot_curve(rows: list[dict[str, Any]], title: str, path: Path) -> None:
     if len(seeds) > 1:
         axes.plot(steps, table, color="tab:blue", alpha=0.25, linewidth=0.8)
         bounds = np.array([bootstrap_interval(values, resamples=1000) for values in table]).reshape(-1, 2)
-        axes.fill_between(steps, *bounds.T, color="tab:blue", alpha=0.2, linewidth=0, label="95 % interval of the mean")
+        low, high = bounds.T
+        axes.fill_between(steps, low, high, color="tab:blue", alpha=0.2, linewidth=0, label="95 % interval of the mean")
     label = f"mean of {len(seeds)} seeds" if len(seeds) > 1 else "1 seed"
     axes.plot(steps, table.mean(axis=1), color="tab:blue", linewidth=2, label=label)
     axes.set(title=title, xlabel="environment steps", ylabel="return of training episodes")

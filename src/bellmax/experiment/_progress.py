@@ -56,7 +56,8 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
         task = progress.add_task("", total=total_steps, speed="compiling", result="–")
 
         def report_bar(steps: int, episode_return: float | None) -> None:
-            result = {} if episode_return is None else {"result": f"{episode_return:.1f}"}
-            progress.update(task, completed=steps, speed=speed(steps), **result)
+            progress.update(task, completed=steps, speed=speed(steps))
+            if episode_return is not None:
+                progress.update(task, result=f"{episode_return:.1f}")
 
         yield report_bar

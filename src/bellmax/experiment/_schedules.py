@@ -32,7 +32,7 @@ def parse_schedule(text: str, total_steps: int) -> Scheduled:
             raise ValueError
     except ValueError:
         raise ValueError(
-            f"expected a number, or linear:FROM:TO[:UNTIL] with UNTIL a share of the run or a count of steps; got {text!r}"
+            f"expected a number, or linear:FROM:TO[:UNTIL], UNTIL being a share of the run or a count; got {text!r}"
         ) from None
     until = values[2] if len(values) == 3 else 1.0
     if until <= 0:

@@ -67,9 +67,7 @@ def train_run(
     if interruption.signal is not None:
         _write_status(folder, "interrupted", done, total)
         return None, interruption.signal
-    evaluation = evaluate_agent(
-        trainer, state.shared.algorithm, steps=done, key=configuration.key, episodes=episodes
-    )
+    evaluation = evaluate_agent(trainer, state.shared.algorithm, steps=done, key=configuration.key, episodes=episodes)
     folder.write_json("evaluation.json", dataclasses.asdict(evaluation))
     _write_status(folder, "finished", done, total)
     return evaluation, None

@@ -78,4 +78,4 @@ def _flatten(observation: PyTree[Array]) -> Float[Array, " features"]:
 def _linear(inputs: int, outputs: int, gain: float, key: Key[Array, ""]) -> eqx.nn.Linear:
     layer = eqx.nn.Linear(inputs, outputs, key=key)
     weight = jax.nn.initializers.orthogonal(gain)(key, (outputs, inputs), layer.weight.dtype)
-    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, jnp.zeros_like(layer.bias)))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, jnp.zeros(outputs, weight.dtype)))

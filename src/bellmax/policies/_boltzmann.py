@@ -13,30 +13,30 @@ class BoltzmannDistribution(Discrete, distrax.Softmax):
     """The distribution that `boltzmann` returns."""
 
     leaves = ("_unscaled_logits", "_temperature")  # what distrax calls them; its properties read them
+    _unscaled_logits: Array
+    _temperature: Array
 
     @property
     def logits(self) -> Array:
         """Normalised log-probabilities, `*batch actions`."""
-        q = at_least_float32(self.unscaled_logits)
-        temperature = at_least_float32(self.temperature)[..., None].astype(q.dtype)
+        q = at_least_float32(self._unscaled_logits)
+        temperature = at_least_float32(self._temperature)[..., None].astype(q.dtype)
         # Subtracting the maximum first keeps ties tied however small the temperature is.
         gap = q - jax.lax.stop_gradient(jnp.max(q, axis=-1, keepdims=True))
         return jax.nn.log_softmax(gap / jnp.maximum(temperature, jnp.finfo(q.dtype).tiny), axis=-1)
 
 
 @checked
-def boltzmann(
-    q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Array, "*batch"]
-) -> BoltzmannDistribution:
+def boltzmann(q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Array, "*batch"]) -> BoltzmannDistribution:
     r"""Prefers better actions, the more so the lower the temperature.
 
     $$\pi(a) = \frac{e^{Q(a)/\tau}}{\sum_b e^{Q(b)/\tau}}$$
 
     Args:
         q: $Q(s, \cdot)$. −∞ gives an action probability zero. NaN gives probabilities that are NaN.
-        tau: $\tau > 0$ in the units of q, one for all or one an example; an array changes without recompiling. Towards 0
-            the policy is greedy, with ties sharing alike; towards ∞ it is uniform. Under a transform a τ that is not
-            positive counts as the smallest positive number.
+        tau: $\tau > 0$ in the units of q, one for all or one an example; an array changes without recompiling.
+            Towards 0 the policy is greedy, with ties sharing alike; towards ∞ it is uniform. Under a transform a τ that
+            is not positive counts as the smallest positive number.
 
     Returns:
         A `distrax.Softmax` over actions 0 to actions − 1.

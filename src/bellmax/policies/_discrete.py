@@ -76,7 +76,9 @@ class Discrete(PytreeDistribution, distrax.Categorical):
             raise TypeError(f"{self.name}: an action must be an integer; got {value.dtype}")
         batch = self.batch_shape
         if value.shape[value.ndim - len(batch) :] != batch or value.ndim < len(batch):
-            raise TypeError(f"{self.name}: actions must have shape (*sample, *batch) with batch {batch}; got {value.shape}")
+            raise TypeError(
+                f"{self.name}: actions must have shape (*sample, *batch) with batch {batch}; got {value.shape}"
+            )
         return jax.nn.one_hot(value, self.num_categories, dtype=bool)
 
     @staticmethod

@@ -15,14 +15,16 @@ class EpsilonGreedyDistribution(Discrete, distrax.EpsilonGreedy):
     """The distribution that `epsilon_greedy` returns."""
 
     leaves = ("_preferences", "_epsilon")  # what distrax calls them; its properties read them
+    _preferences: Array
+    _epsilon: Array
 
     @property
     def probs(self) -> Array:
         """Probabilities, `*batch actions`."""
-        q = at_least_float32(self.preferences)
+        q = at_least_float32(self._preferences)
         greedy = (q == jnp.max(q, axis=-1, keepdims=True)).astype(q.dtype)
         greedy = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
-        epsilon = at_least_float32(self.epsilon)[..., None].astype(q.dtype)
+        epsilon = at_least_float32(self._epsilon)[..., None].astype(q.dtype)
         probs = (1 - epsilon) * greedy + epsilon / q.shape[-1]
         return jnp.where(jnp.isnan(q).any(axis=-1, keepdims=True), jnp.nan, probs)
 

@@ -1,6 +1,6 @@
 """How the distributions become pytrees."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import distrax
 import jax
@@ -20,7 +20,7 @@ class PytreeDistribution(distrax.Distribution):
         if "leaves" in cls.__dict__:
             jax.tree_util.register_pytree_with_keys(cls, cls.flatten_with_keys, cls.tree_unflatten, cls.tree_flatten)
 
-    def tree_flatten(self):
+    def tree_flatten(self) -> tuple[Any, Any]:
         """Lists the leaves; there is nothing static."""
         return tuple(getattr(self, name) for name in self.leaves), None
 

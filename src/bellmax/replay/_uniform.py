@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import equinox as eqx
-import jax
 from jaxtyping import Array, Key, PyTree
 
 

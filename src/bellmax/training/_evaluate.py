@@ -62,9 +62,7 @@ def evaluate(
 
     def step_lane(lane, finished, key, time):
         act_key, step_key = jax.random.split(jax.random.fold_in(key, time))
-        action, _, memory = algorithm.act(
-            state, lane.observation, lane.memory, step=step, key=act_key, explore=explore
-        )
+        action, _, memory = algorithm.act(state, lane.observation, lane.memory, step=step, key=act_key, explore=explore)
         action = clip_to(environment.spaces.action, action)
         environment_state, outcome = environment.step(lane.environment, action, key=step_key)
         lane = type(lane)(
