@@ -109,7 +109,7 @@ def gradient_step(
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
     flat_parameters, unravel = ravel_pytree(parameters)
     flat_gradient, _ = ravel_pytree(gradient)
-    norm = optax.global_norm(flat_gradient)
+    norm = jnp.linalg.norm(flat_gradient)
     finite = jnp.isfinite(norm)
     direction, next_state = optimiser.update(jnp.where(finite, flat_gradient, 0), optimiser_state, flat_parameters)
     direction = jnp.where(finite, jnp.asarray(direction), 0)

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import equinox as eqx
+import jax
+
 from .. import algorithms, envs
 from .._core import RealScalarLike, Scheduled
 from ..training import Trainer
@@ -58,7 +61,8 @@ class Configuration:
                 values[name] = parse_schedule(str(value), self.steps) if scheduled else value
                 values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
             trainer = Trainer(kind(**values), envs.make(self.environment), self.num_envs)
-        except (ValueError, TypeError) as error:
+            eqx.filter_eval_shape(trainer.init, jax.random.key(0))  # spaces and sizes that do not fit show here
+        except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error
         if self.steps < trainer.steps_per_call:
             raise UsageError(

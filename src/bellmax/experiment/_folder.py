@@ -76,7 +76,7 @@ class RunFolder:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
         from orbax.checkpoint import v1 as ocp
 
-        ocp.save_pytree(self.path / "agent", _saved_part(state), overwrite=True)
+        ocp.save(self.path / "agent", _by_name(_saved_part(state)), overwrite=True)
 
     def configuration(self) -> Configuration:
         """Reads `config.json`."""
@@ -101,26 +101,41 @@ def load_agent(run: str | Path) -> Agent:
     Raises:
         UsageError: If the folder is no run folder, or holds no agent that fits its configuration.
     """
-    from orbax.checkpoint import v1 as ocp
-
     folder = RunFolder(Path(run))
     configuration = folder.configuration()
     trainer = configuration.trainer()
     if not (folder.path / "agent").is_dir():
         raise UsageError(f"{folder.path} holds no agent: the run did not come to its first save")
-    state = eqx.filter_eval_shape(jax.vmap(trainer.init), seed_keys(configuration))
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    expected = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), _saved_part(state)
-    )
-    try:
-        saved = ocp.load_pytree(folder.path / "agent", expected)
-    except Exception as error:  # orbax raises many kinds, bare Exception among them
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UsageError(f"{folder.path / 'agent'} cannot be loaded with this configuration: {reason}") from error
-    rest = eqx.filter(state.shared.algorithm, _is_shaped, inverse=True)
+    expected = eqx.filter_eval_shape(jax.vmap(trainer.init), seed_keys(configuration))
+    saved = _load_arrays(folder.path / "agent", _saved_part(expected))
+    rest = eqx.filter(expected.shared.algorithm, _is_shaped, inverse=True)
     steps = Counter(saved["steps"].high[0], saved["steps"].low[0])
     return Agent(configuration, trainer, eqx.combine(saved["algorithm"], rest), int(steps))
+
+
+def _load_arrays(path: Path, expected: Any) -> Any:
+    """Loads arrays into the expected structure, compared first: orbax tries to load what does not fit."""
+    from orbax.checkpoint import v1 as ocp
+
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    wanted = {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device) for name, leaf in _by_name(expected).items()
+    }
+    try:
+        there = ocp.metadata(path).metadata
+        for name in sorted(wanted.keys() | there.keys()):
+            sides = [
+                f"{tree[name].shape} {tree[name].dtype}" if name in tree else "nothing" for tree in (there, wanted)
+            ]
+            if sides[0] != sides[1]:
+                raise UsageError(f"{path} does not fit the configuration: {name} is {sides[0]}, expected {sides[1]}")
+        saved = ocp.load(path, wanted)
+    except UsageError:
+        raise
+    except Exception as error:  # orbax raises many kinds, bare Exception among them
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise UsageError(f"{path} cannot be loaded: {reason}") from error
+    return jax.tree.unflatten(jax.tree.structure(expected), [saved[name] for name in _by_name(expected)])
 
 
 def seed_keys(configuration: Configuration) -> jax.Array:
@@ -140,6 +155,14 @@ def finite(content: Any) -> Any:
 
 def _saved_part(state: TrainState) -> dict[str, Any]:
     return {"algorithm": eqx.filter(state.shared.algorithm, _is_shaped), "steps": state.shared.steps}
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    """Returns the leaves by their place in the tree."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
 
 
 def _is_shaped(leaf: Any) -> bool:

@@ -1,0 +1,56 @@
+"""What the pages say runs."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import bellmax
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CORE = ("returns", "losses", "policies")
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
+def test_code_blocks_run_from_top_to_bottom(page):
+    names = {"__name__": page.stem}
+    for block in blocks(page):
+        exec(compile(block, str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        (folder, name)
+        for folder in CORE
+        for name, value in vars(importlib.import_module(f"bellmax.{folder}")).items()
+        if callable(value) and name.islower() and not name.startswith("_")
+    ],
+)
+def test_functions_of_the_core_say_equation_arguments_example_and_source(folder, name):
+    text = importlib.import_module(f"bellmax.{folder}").__dict__[name].__doc__ or ""
+    sections = ["Args:", "Returns:", "Example:", "$$"]
+    sections += [] if name == "masked_mean" else ["References:"]
+    assert [section for section in sections if section not in text] == []
+
+
+def test_readme_begins_with_the_two_commands():
+    commands = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert commands[1].strip() in (ROOT / ".ci" / "run").read_text()
+    assert commands[0].count("&&") == 2
+
+
+def test_version_is_the_same_everywhere():
+    assert f'version = "{bellmax.__version__}"' in (ROOT / "pyproject.toml").read_text()
