@@ -29,3 +29,4 @@ from ._schedules import value_at as value_at
 from ._spaces import Spaces as Spaces
 from ._spaces import clip_to as clip_to
 from ._spaces import example as example
+from ._tree import functions_as_nodes as functions_as_nodes

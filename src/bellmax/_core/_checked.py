@@ -66,7 +66,7 @@ def _converter(annotation) -> Callable[[Any], Any] | None:
     if not arrays:
         return None
     takes_numbers = any(member in (int, float) for member in members)
-    wants_float = all("int32" not in member.dtypes for member in arrays)
+    wants_float = any("float32" in member.dtypes for member in arrays)
 
     def convert(value):
         if isinstance(value, np.ndarray | np.generic):

@@ -27,7 +27,7 @@ class Counter(eqx.Module):
 
     def __add__(self, amount: int | Int[Array, ""]) -> "Counter":
         """Adds an amount in [0, 2^32)."""
-        low = self.low + jnp.asarray(amount).astype(jnp.uint32)
+        low = self.low + jnp.asarray(amount, jnp.uint32)
         return Counter(self.high + (low < self.low).astype(jnp.uint32), low)
 
     def fold_into(self, key: Key[Array, ""]) -> Key[Array, ""]:

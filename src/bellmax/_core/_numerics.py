@@ -19,4 +19,4 @@ def mix(x: Array, y: Array, weight: Array) -> Array:
 
 def at_least_float32(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Widens half precision, for log-probabilities, entropies and moments."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x if jnp.finfo(x.dtype).bits >= 32 else x.astype(jnp.float32)

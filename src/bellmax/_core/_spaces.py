@@ -40,12 +40,16 @@ def example(space: "Space[Any]") -> PyTree[Array]:
 
 
 def clip_to(space: "Space[Any]", action: PyTree[Array]) -> PyTree[Array]:
-    """Brings an action inside the bounds of a Box; other spaces have no outside.
+    """Brings an action inside the bounds of every Box of a space; other spaces have no outside.
 
     This is the border between the policy, whose action and log-probability are kept as sampled, and the environment.
     """
     from gymnasium import spaces
 
+    if isinstance(space, spaces.Dict):
+        return {name: clip_to(part, action[name]) for name, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(clip_to(part, each) for part, each in zip(space, action, strict=True))
     if isinstance(space, spaces.Box):
         return jnp.clip(action, jnp.asarray(space.low, action.dtype), jnp.asarray(space.high, action.dtype))
     return action

@@ -15,8 +15,10 @@ from .._core import (
     RealScalarLike,
     Scheduled,
     Spaces,
+    functions_as_nodes,
     gradient_step,
     init_optimiser,
+    mix,
     value_and_grad,
     value_at,
 )
@@ -100,7 +102,7 @@ class DQN(AbstractAlgorithm[DQNState]):
         if self.network is None:
             online = q_network(spaces, self.hidden_sizes, self.activation, key=key)
         else:
-            online = self.network(spaces, key=key)
+            online = functions_as_nodes(self.network(spaces, key=key))
         # A copy: one buffer under two leaves could not be donated.
         target = jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, online)
         return DQNState(online, target, init_optimiser(online, self._optimiser), Counter.zero())
@@ -150,6 +152,8 @@ class DQN(AbstractAlgorithm[DQNState]):
         due = updates.low % self.target_period == 0
 
         def move(new, old):
-            return jnp.where(due, old + self.target_step * (new - old), old) if eqx.is_inexact_array(old) else old
+            if not eqx.is_inexact_array(old):
+                return old
+            return jnp.where(due, mix(old, new, jnp.asarray(self.target_step, old.dtype)), old)
 
         return jax.tree.map(move, online, target)

@@ -15,6 +15,7 @@ from .._core import (
     RealScalarLike,
     Scheduled,
     Spaces,
+    functions_as_nodes,
     gradient_step,
     init_optimiser,
     lane_keys,
@@ -116,7 +117,7 @@ class PPO(AbstractAlgorithm[PPOState]):
         if self.network is None:
             model = actor_critic(spaces, self.hidden_sizes, self.activation, key=key)
         else:
-            model = self.network(spaces, key=key)
+            model = functions_as_nodes(self.network(spaces, key=key))
         return PPOState(model, init_optimiser(model, self._optimiser))
 
     def act(self, state, observation, memory, *, step, key, explore=True):

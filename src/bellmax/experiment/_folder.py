@@ -76,7 +76,7 @@ class RunFolder:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
         from orbax.checkpoint import v1 as ocp
 
-        ocp.save(self.path / "agent", _by_name(_saved_part(state)), overwrite=True)
+        ocp.save(str(self.path / "agent"), _by_name(_saved_part(state)), overwrite=True)
 
     def configuration(self) -> Configuration:
         """Reads `config.json`."""
@@ -122,14 +122,14 @@ def _load_arrays(path: Path, expected: Any) -> Any:
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device) for name, leaf in _by_name(expected).items()
     }
     try:
-        there = ocp.metadata(path).metadata
+        there = ocp.metadata(str(path)).metadata
         for name in sorted(wanted.keys() | there.keys()):
             sides = [
                 f"{tree[name].shape} {tree[name].dtype}" if name in tree else "nothing" for tree in (there, wanted)
             ]
             if sides[0] != sides[1]:
                 raise UsageError(f"{path} does not fit the configuration: {name} is {sides[0]}, expected {sides[1]}")
-        saved = ocp.load(path, wanted)
+        saved = ocp.load(str(path), wanted)
     except UsageError:
         raise
     except Exception as error:  # orbax raises many kinds, bare Exception among them

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, checked
+from .._core import RealScalarLike, checked, guard
 
 _LARGEST_LOG_RATIO = 40.0
 """exp(±40) is finite in float32 and bfloat16, and so is its product with any sane advantage."""
@@ -31,6 +31,7 @@ def ppo_clip_loss(
         The loss of each example.
 
     Raises:
+        ValueError: If ε is known and not positive.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -41,6 +42,7 @@ def ppo_clip_loss(
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347, equation 7.
     """
+    epsilon = jnp.asarray(guard(epsilon, lambda x: x > 0, "ppo_clip_loss: epsilon must be positive"), log_ratio.dtype)
     advantage = jax.lax.stop_gradient(advantage)
     ratio = jnp.exp(jnp.clip(log_ratio, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage)

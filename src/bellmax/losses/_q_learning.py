@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from .._core import checked, multiply_no_nan
 
@@ -10,7 +10,7 @@ from .._core import checked, multiply_no_nan
 @checked
 def q_learning_error(
     q: Float[Array, "*batch actions"],
-    action: Int[Array, "*batch"],
+    action: Integer[Array, "*batch"],
     reward: Float[Array, "*batch"],
     discount: Float[Array, "*batch"],
     next_q: Float[Array, "*batch actions"],
@@ -50,7 +50,7 @@ def q_learning_error(
 @checked
 def double_q_learning_error(
     q: Float[Array, "*batch actions"],
-    action: Int[Array, "*batch"],
+    action: Integer[Array, "*batch"],
     reward: Float[Array, "*batch"],
     discount: Float[Array, "*batch"],
     next_q: Float[Array, "*batch actions"],

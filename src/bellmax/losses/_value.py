@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, checked
+from .._core import RealScalarLike, checked, guard
 
 
 @checked
@@ -57,6 +57,7 @@ def clipped_value_loss(
         The loss of each example, never below `value_loss`.
 
     Raises:
+        ValueError: If ε is known and not positive.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -68,6 +69,7 @@ def clipped_value_loss(
         Schulman et al.'s implementation of arXiv:1707.06347; Engstrom et al., *Implementation Matters in Deep Policy
         Gradients*, 2020, arXiv:2005.12729, section 3.
     """
+    epsilon = jnp.asarray(guard(epsilon, lambda x: x > 0, "clipped_value_loss: epsilon must be positive"), value.dtype)
     old_value = jax.lax.stop_gradient(old_value)
     moved = old_value + jnp.clip(value - old_value, -epsilon, epsilon)
     return jnp.maximum(value_loss(value, target), value_loss(moved, target))

@@ -76,6 +76,7 @@ def _flatten(observation: PyTree[Array]) -> Float[Array, " features"]:
 
 
 def _linear(inputs: int, outputs: int, gain: float, key: Key[Array, ""]) -> eqx.nn.Linear:
-    layer = eqx.nn.Linear(inputs, outputs, key=key)
-    weight = jax.nn.initializers.orthogonal(gain)(key, (outputs, inputs), layer.weight.dtype)
+    layer_key, weight_key = jax.random.split(key)
+    layer = eqx.nn.Linear(inputs, outputs, key=layer_key)
+    weight = jax.nn.initializers.orthogonal(gain)(weight_key, (outputs, inputs), layer.weight.dtype)
     return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, jnp.zeros(outputs, weight.dtype)))

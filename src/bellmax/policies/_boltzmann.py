@@ -20,10 +20,11 @@ class BoltzmannDistribution(Discrete, distrax.Softmax):
     def logits(self) -> Array:
         """Normalised log-probabilities, `*batch actions`."""
         q = at_least_float32(self._unscaled_logits)
-        temperature = at_least_float32(self._temperature)[..., None].astype(q.dtype)
+        temperature = jnp.maximum(self._temperature, jnp.finfo(q.dtype).tiny)[..., None].astype(q.dtype)
         # Subtracting the maximum first keeps ties tied however small the temperature is.
         gap = q - jax.lax.stop_gradient(jnp.max(q, axis=-1, keepdims=True))
-        return jax.nn.log_softmax(gap / jnp.maximum(temperature, jnp.finfo(q.dtype).tiny), axis=-1)
+        masked = jnp.isneginf(gap)
+        return jax.nn.log_softmax(jnp.where(masked, -jnp.inf, jnp.where(masked, 0, gap) / temperature), axis=-1)
 
 
 @checked
@@ -54,5 +55,5 @@ def boltzmann(q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Arr
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 13.1.
     """
     tau = guard(tau, lambda tau: tau > 0, "boltzmann: tau must be positive")
-    temperature = jnp.broadcast_to(jnp.asarray(tau, q.dtype), q.shape[:-1])
+    temperature = jnp.broadcast_to(jnp.asarray(tau, at_least_float32(q).dtype), q.shape[:-1])
     return BoltzmannDistribution.tree_unflatten(None, (q, temperature))

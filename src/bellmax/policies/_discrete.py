@@ -66,10 +66,6 @@ class Discrete(PytreeDistribution, distrax.Categorical):
         """Returns the likeliest action, the first of equals."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
-    def __getitem__(self, index):
-        """Indexes the batch axes; the class stays."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
-
     def _one_hot(self, value):
         value = jnp.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.integer):

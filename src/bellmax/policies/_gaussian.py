@@ -109,10 +109,6 @@ class Gaussian(PytreeDistribution, distrax.Independent):
         distance = jnp.square((mu - other_mu) / other_dist.stddev())
         return 0.5 * jnp.sum(jnp.expm1(gap) - gap + distance, axis=-1)
 
-    def __getitem__(self, index):
-        """Indexes the batch axes; the class stays."""
-        return jax.tree.map(lambda leaf: leaf[index], self)
-
     @property
     def _bounded_logvar(self) -> Array:
         return jnp.clip(at_least_float32(self.logvar), -_LARGEST_LOGVAR, _LARGEST_LOGVAR)

@@ -1,9 +1,11 @@
 """How the distributions become pytrees."""
 
+import math
 from typing import Any, ClassVar
 
 import distrax
 import jax
+import jax.numpy as jnp
 
 
 class PytreeDistribution(distrax.Distribution):
@@ -36,6 +38,12 @@ class PytreeDistribution(distrax.Distribution):
         for name, child in zip(cls.leaves, children, strict=True):
             setattr(distribution, name, child)
         return distribution
+
+    def __getitem__(self, index):
+        """Indexes the batch axes, and only those; the class stays."""
+        batch = self.batch_shape
+        places = jnp.arange(math.prod(batch)).reshape(batch)[index]
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(batch) :])[places], self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self.leaves)})"

@@ -30,6 +30,7 @@ def lambda_returns(
         $G_t$ for every step, in the units of the rewards. Differentiable in every argument.
 
     Raises:
+        ValueError: If the trajectory is empty.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -41,11 +42,16 @@ def lambda_returns(
     References:
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 12.8.
     """
-    lambdas = jnp.broadcast_to(jnp.asarray(lambda_, rewards.dtype), rewards.shape)
+    dtype = jnp.result_type(rewards, discounts, next_values)
+    lambdas = jnp.broadcast_to(jnp.asarray(lambda_, dtype), rewards.shape)
+    sequences = tuple(sequence.astype(dtype) for sequence in (rewards, discounts, next_values, lambdas))
+
+    if rewards.shape[0] == 0:
+        raise ValueError("a return needs at least one step; got a trajectory of length 0")
 
     def step(later_return, now):
         reward, discount, next_value, lambda_ = now
         this_return = reward + multiply_no_nan(mix(next_value, later_return, lambda_), discount)
         return this_return, this_return
 
-    return reverse_scan(step, next_values[-1], (rewards, discounts, next_values, lambdas))
+    return reverse_scan(step, sequences[2][-1], sequences)

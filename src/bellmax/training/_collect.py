@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._core import Mean, Transition, clip_to, lane_keys
+from .._core import Mean, Transition, clip_to, lane_keys, psum
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment
 from ._state import Lane
@@ -49,12 +49,17 @@ def collect(
     """
     count = lanes.episode_return.shape[0]
     initial_memory = algorithm.init_memory(environment.spaces)
-    keys = jax.vmap(lambda key: jax.random.split(key, (length, 3)))(lane_keys(key, count, axis_name))
+
+    def keys_of_lanes(key):
+        return jax.vmap(lambda key: tuple(jax.random.split(key, 3)))(lane_keys(key, count, axis_name))
+
+    keys = jax.vmap(keys_of_lanes)(jax.random.split(key, length))
 
     def step_lane(lane: Lane, keys, step):
-        action, extras, memory = algorithm.act(state, lane.observation, lane.memory, step=step, key=keys[0])
+        act_key, step_key, reset_key = keys
+        action, extras, memory = algorithm.act(state, lane.observation, lane.memory, step=step, key=act_key)
         border_action = clip_to(environment.spaces.action, action)
-        environment_state, outcome = environment.step(lane.environment, border_action, key=keys[1])
+        environment_state, outcome = environment.step(lane.environment, border_action, key=step_key)
         transition = Transition(
             lane.observation,
             action,
@@ -67,7 +72,7 @@ def collect(
         ended = outcome.terminated | outcome.truncated
         episode_return = lane.episode_return + outcome.reward
         episode_length = lane.episode_length + 1
-        fresh_state, fresh_observation = environment.reset(key=keys[2])
+        fresh_state, fresh_observation = environment.reset(key=reset_key)
         zero = jnp.zeros(())
         fresh = Lane(fresh_state, fresh_observation, initial_memory, zero, zero)
         going_on = Lane(environment_state, outcome.observation, memory, episode_return, episode_length)
@@ -79,9 +84,6 @@ def collect(
         return jax.vmap(step_lane, (0, 0, None))(lanes, keys, step + time * steps_at_once)
 
     times = jnp.arange(length, dtype=float)
-    lanes, (transitions, (returns, lengths, ended)) = jax.lax.scan(step_all, lanes, (jnp.swapaxes(keys, 0, 1), times))
-    metrics = {
-        "episode_return": Mean(jnp.sum(returns * ended), jnp.sum(ended)),
-        "episode_length": Mean(jnp.sum(lengths * ended), jnp.sum(ended)),
-    }
-    return lanes, transitions, metrics
+    lanes, (transitions, (returns, lengths, ended)) = jax.lax.scan(step_all, lanes, (keys, times))
+    metrics = {"episode_return": Mean.of(returns, ended), "episode_length": Mean.of(lengths, ended)}
+    return lanes, transitions, psum(jax.tree.map(jnp.sum, metrics), axis_name)

@@ -56,8 +56,7 @@ def evaluate(
     Returns:
         Return and length of every episode.
     """
-    keys = lane_keys(key, episodes)
-    reset_keys, play_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    reset_keys, play_keys = jax.vmap(lambda key: tuple(jax.random.split(key)))(lane_keys(key, episodes))
     lanes = jax.vmap(lambda key: start_lane(algorithm, environment, key))(reset_keys)
 
     def step_lane(lane, finished, key, time):

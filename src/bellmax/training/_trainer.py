@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from .._core import Counter, Mean, Transition, example, lane_keys, psum
+from .._core import Counter, Mean, lane_keys, pmean
 from ..algorithms import AbstractAlgorithm, OffPolicy
 from ..envs import AbstractEnvironment
 from ..replay import UniformReplay
 from ._collect import collect, start_lane
 from ._learn import learn_off_policy, learn_on_policy
-from ._state import Local, Shared, TrainState
+from ._state import Lane, Local, Shared, TrainState
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class Trainer:
         keys = lane_keys(reset_key, self.num_envs)
         lanes = jax.vmap(lambda key: start_lane(self.algorithm, self.environment, key))(keys)
         shared = Shared(self.algorithm.init(spaces, key=network_key), Counter.zero(), run_key)
-        return TrainState(shared, Local(lanes, self._init_replay()))
+        return TrainState(shared, Local(lanes, self._init_replay(shared, lanes)))
 
     def step(self, state: TrainState, *, axis_name: str | None = None) -> tuple[TrainState, dict[str, Mean]]:
         """Acts and learns.
@@ -94,16 +94,8 @@ class Trainer:
         needs = self.algorithm.requirements
         collect_key, learn_key = jax.random.split(shared.steps.fold_into(shared.key))
         step = shared.steps.as_float()
-        lanes, transitions, episodes = collect(
-            self.algorithm,
-            self.environment,
-            shared.algorithm,
-            local.lanes,
-            length=needs.rollout_length,
-            step=step,
-            steps_at_once=self.num_envs,
-            key=collect_key,
-            axis_name=axis_name,
+        lanes, transitions, episodes = self._collect(
+            shared, local.lanes, length=needs.rollout_length, key=collect_key, axis_name=axis_name
         )
         if isinstance(needs, OffPolicy):
             replay = self._replay(needs)
@@ -123,16 +115,28 @@ class Trainer:
                 axis_name=axis_name,
             )
         shared = Shared(algorithm, shared.steps + self.steps_per_call, shared.key)
-        return TrainState(shared, Local(lanes, memories)), psum(episodes | metrics, axis_name)
+        return TrainState(shared, Local(lanes, memories)), episodes | pmean(metrics, axis_name)
 
     def _replay(self, needs: OffPolicy) -> UniformReplay:
         return UniformReplay(needs.capacity // self.num_envs, needs.batch_size // self.num_envs)
 
-    def _init_replay(self):
+    def _collect(self, shared: Shared, lanes: Lane, *, length: int, key: Key[Array, ""], axis_name: str | None = None):
+        return collect(
+            self.algorithm,
+            self.environment,
+            shared.algorithm,
+            lanes,
+            length=length,
+            step=shared.steps.as_float(),
+            steps_at_once=self.num_envs,
+            key=key,
+            axis_name=axis_name,
+        )
+
+    def _init_replay(self, shared: Shared, lanes: Lane):
         needs = self.algorithm.requirements
         if not isinstance(needs, OffPolicy):
             return None
-        observation, action = (example(space) for space in self.environment.spaces)
-        no = jnp.zeros((), bool)
-        transition = Transition(observation, action, jnp.zeros(()), observation, no, no)
+        _, transitions, _ = jax.eval_shape(lambda: self._collect(shared, lanes, length=1, key=shared.key))
+        transition = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), transitions)
         return jax.vmap(lambda _: self._replay(needs).init(transition))(jnp.arange(self.num_envs))
