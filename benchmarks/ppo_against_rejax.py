@@ -132,6 +132,7 @@ class Worker:
         assert self.process.stdout.readline().strip() == "ready"
 
     def run(self, seed: int) -> dict:
+        """Trains one seed and returns its figures."""
         self.process.stdin.write(f"{seed}\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -159,7 +160,8 @@ def compare(seeds: int) -> None:
         for name in order:
             row = workers[name].run(seed)
             rows[name].append(row)
-            print(f"seed {seed} {name:8} {row['steps'] / row['cpu']:9,.0f} steps/CPU-s {row['return']:6.1f}", flush=True)
+            rate = row["steps"] / row["cpu"]
+            print(f"seed {seed} {name:8} {rate:9,.0f} steps/CPU-s, return {row['return']:6.1f}", flush=True)
     speed = {name: np.array([row["steps"] / row["cpu"] for row in rows[name]]) for name in rows}
     wall = {name: np.array([row["steps"] / row["wall"] for row in rows[name]]) for name in rows}
     returns = {name: np.array([row["return"] for row in rows[name]]) for name in rows}
@@ -172,9 +174,10 @@ def compare(seeds: int) -> None:
     draws = np.random.default_rng(0)
     means = {name: returns[name][draws.integers(0, seeds, (10_000, seeds))].mean(axis=1) for name in rows}
     low, high = np.quantile(means["bellmax"] - means["rejax"], [0.025, 0.975])
-    print(f"ratio of steps per CPU-second: median {np.median(ratios):.2f}, from {ratios.min():.2f} to {ratios.max():.2f}")
-    print(f"ratio of steps per wall-second: median {np.median(wall['bellmax'] / wall['rejax']):.2f}")
-    print(f"difference of returns: {returns['bellmax'].mean() - returns['rejax'].mean():.1f}, 95 % {low:.1f} to {high:.1f}")
+    print(f"steps per CPU-second, ratio: median {np.median(ratios):.2f}, {ratios.min():.2f} to {ratios.max():.2f}")
+    print(f"steps per wall-second, ratio: median {np.median(wall['bellmax'] / wall['rejax']):.2f}")
+    difference = returns["bellmax"].mean() - returns["rejax"].mean()
+    print(f"difference of returns: {difference:.1f}, 95 % interval {low:.1f} to {high:.1f}")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ def lane_keys(key: Key[Array, ""], lanes: int, axis_name: str | None = None) -> 
         A key for each lane of this device.
     """
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * lanes
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(lanes))
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(lanes, dtype=jnp.int32))
 
 
 def random_order(key: Key[Array, ""], length: int) -> Int[Array, " length"]:
@@ -39,5 +39,5 @@ def random_order(key: Key[Array, ""], length: int) -> Int[Array, " length"]:
     if length > 1 << 16:
         return jax.random.permutation(key, length)
     low = jnp.uint32((1 << max(length - 1, 1).bit_length()) - 1)
-    words = (jax.random.bits(key, (length,)) & ~low) | jnp.arange(length, dtype=jnp.uint32)
+    words = (jax.random.bits(key, (length,), jnp.uint32) & ~low) | jnp.arange(length, dtype=jnp.uint32)
     return (jnp.sort(words) & low).astype(jnp.int32)

@@ -36,8 +36,9 @@ def ppo_clip_loss(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> ppo_clip_loss(jnp.log(jnp.array([1.0, 2.0, 2.0])), jnp.array([1.0, 1.0, -1.0])).round(2).tolist()
-        [-1.0, -1.2000000476837158, 2.0]
+        >>> loss = ppo_clip_loss(jnp.log(jnp.array([1.0, 2.0, 2.0])), jnp.array([1.0, 1.0, -1.0]))
+        >>> [round(each, 4) for each in loss.tolist()]
+        [-1.0, -1.2, 2.0]
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347, equation 7.

@@ -62,8 +62,9 @@ def clipped_value_loss(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> clipped_value_loss(jnp.array([0.5]), jnp.array([1.0]), jnp.array([0.0])).round(2).tolist()
-        [0.3199999928474426]
+        >>> loss = clipped_value_loss(jnp.array([0.5]), jnp.array([1.0]), jnp.array([0.0]))
+        >>> round(loss.item(), 4)
+        0.32
 
     References:
         Schulman et al.'s implementation of arXiv:1707.06347; Engstrom et al., *Implementation Matters in Deep Policy

@@ -4,6 +4,8 @@ import functools
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 
@@ -17,7 +19,6 @@ class UniformReplay(eqx.Module):
         sample_size: How many are drawn at a time.
 
     Example:
-        >>> import jax.numpy as jnp
         >>> replay = UniformReplay(capacity=8, sample_size=4)
         >>> state = replay.add(replay.init(jnp.zeros(2)), jnp.ones((3, 2)))
         >>> replay.sample(state, key=jax.random.key(0)).shape
@@ -43,7 +44,8 @@ class UniformReplay(eqx.Module):
 
     def init(self, example: PyTree[Array]) -> Any:
         """Makes an empty buffer for items like the example."""
-        return self._buffer.init(example)
+        # flashbax counts with weakly typed numbers, which a checkpoint would bring back as strong ones.
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), self._buffer.init(example))
 
     def add(self, state: Any, items: PyTree[Array]) -> Any:
         """Adds items with a leading time axis, the oldest first."""

@@ -12,7 +12,7 @@ from ..replay import UniformReplay
 def learn_on_policy(algorithm: AbstractAlgorithm, state, transitions: Transition, memory, *, step, key, axis_name):
     """Updates once from the rollout."""
     state, metrics, _ = algorithm.update(state, Batch(transitions, memory), step=step, key=key, axis_name=axis_name)
-    return state, {name: Mean.of(value) for name, value in metrics.items()}
+    return state, _as_means(metrics)
 
 
 def learn_off_policy(
@@ -36,7 +36,7 @@ def learn_off_policy(
         sample = jax.vmap(lambda memory, key: replay.sample(memory, key=key))(memories, keys)
         batch = Batch(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), sample))
         state, metrics, _ = algorithm.update(state, batch, step=step, key=update_key, axis_name=axis_name)
-        return state, {name: Mean.of(value) for name, value in metrics.items()}
+        return state, _as_means(metrics)
 
     def learn(state):
         state, metrics = model_scan(update, state, jax.random.split(key, needs.updates))
@@ -47,3 +47,8 @@ def learn_off_policy(
         return state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
 
     return jax.lax.cond(step >= needs.warm_up, learn, wait, state)
+
+
+def _as_means(metrics: dict[str, Float[Array, ""]]) -> dict[str, Mean]:
+    """Gives a metric weight where it is finite, so that one update that was skipped does not hide all others."""
+    return {name: Mean.of(value, jnp.isfinite(value).astype(value.dtype)) for name, value in metrics.items()}

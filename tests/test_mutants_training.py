@@ -1,0 +1,312 @@
+"""Faults planted in the source, one at a time: a law that the real code keeps must break.
+
+A fault is an exact replacement in a module's text, which then runs in a module of its own; nothing on disk changes.
+"""
+
+import importlib.util
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from training import laws
+
+# In the order of their imports, so that each takes what those before it define.
+MODULES = (
+    "_core._gradient",
+    "algorithms._ppo",
+    "algorithms._dqn",
+    "training._collect",
+    "training._learn",
+    "training._evaluate",
+    "training._trainer",
+)
+
+
+class Fault(NamedTuple):
+    module: str
+    old: str
+    new: str
+    law: object
+    raises: type[Exception] = AssertionError
+    settings: Mapping[str, object] = types.MappingProxyType({})
+
+
+PPO, DQN, COLLECT = "algorithms._ppo", "algorithms._dqn", "training._collect"
+TRAINER, EVALUATE, LEARN, GRADIENT = "training._trainer", "training._evaluate", "training._learn", "_core._gradient"
+DISCOUNT = "jnp.where(transition.terminated, 0.0, self.discount)"
+GAUSSIAN = {"kind": "gaussian"}
+FRESH = "fresh = Lane(fresh_state, fresh_observation, initial_memory, zero, zero)"
+
+FAULTS = {
+    # Episode ends.
+    "ppo: truncation treated as termination": Fault(
+        PPO,
+        DISCOUNT,
+        "jnp.where(transition.terminated | transition.truncated, 0.0, self.discount)",
+        laws.law_advantages_respect_episode_ends,
+    ),
+    "ppo: bootstrap at a terminal state": Fault(
+        PPO, DISCOUNT, "jnp.full_like(transition.reward, self.discount)", laws.law_advantages_respect_episode_ends
+    ),
+    "ppo: lambda not cut at truncation": Fault(
+        PPO,
+        "jnp.where(transition.truncated, 0.0, self.gae_lambda)",
+        "jnp.full_like(transition.reward, self.gae_lambda)",
+        laws.law_future_of_another_episode_is_invisible,
+    ),
+    "ppo: next value off by one": Fault(
+        PPO,
+        "jax.vmap(model.critic)(flat.next_observation)",
+        "jax.vmap(model.critic)(flat.observation)",
+        laws.law_advantages_respect_episode_ends,
+    ),
+    "ppo: value learned towards the advantage": Fault(
+        PPO, "advantage, advantage + value)", "advantage, advantage)", laws.law_advantages_respect_episode_ends
+    ),
+    "collect: bootstrap from the reset observation": Fault(
+        COLLECT,
+        "            outcome.observation,\n            outcome.terminated,",
+        "            jnp.where(outcome.terminated | outcome.truncated, environment.reset(key=reset_key)[1], "
+        "outcome.observation),\n            outcome.terminated,",
+        laws.law_successor_is_true,
+    ),
+    "collect: no reset at truncation": Fault(
+        COLLECT,
+        "ended = outcome.terminated | outcome.truncated",
+        "ended = outcome.terminated",
+        laws.law_successor_is_true,
+    ),
+    "collect: memory not reset": Fault(
+        COLLECT, FRESH, FRESH.replace("initial_memory", "memory"), laws.law_memory_is_reset
+    ),
+    "collect: episode return not reset": Fault(
+        COLLECT, FRESH, FRESH.replace("zero, zero", "episode_return, zero"), laws.law_episode_metrics
+    ),
+    "collect: episode length not reset": Fault(
+        COLLECT, FRESH, FRESH.replace("zero, zero", "zero, episode_length"), laws.law_episode_metrics
+    ),
+    "trainer: memory after the rollout given as memory before it": Fault(
+        TRAINER, "local.lanes.memory,", "lanes.memory,", laws.law_memory_is_reset
+    ),
+    "dqn: bootstrap at a terminal state": Fault(
+        DQN, DISCOUNT, "jnp.asarray(self.discount)", laws.law_only_termination_stops_the_bootstrap
+    ),
+    "dqn: truncation treated as termination": Fault(
+        DQN,
+        DISCOUNT,
+        "jnp.where(transition.terminated | transition.truncated, 0.0, self.discount)",
+        laws.law_only_termination_stops_the_bootstrap,
+    ),
+    # Randomness.
+    "collect: one action key for all lanes": Fault(
+        COLLECT,
+        "lane_keys(key, count, axis_name)",
+        "jnp.stack([key] * count)",
+        laws.law_action_keys_differ_between_lanes,
+    ),
+    "collect: reset with the key of the step": Fault(COLLECT, "key=reset_key", "key=step_key", laws.law_keys_differ),
+    "collect: lanes numbered anew on each device": Fault(
+        COLLECT,
+        "lane_keys(key, count, axis_name)",
+        "lane_keys(key, count)",
+        laws.law_lanes_do_not_depend_on_devices,
+    ),
+    "trainer: key not folded with the count of steps": Fault(
+        TRAINER, "shared.steps.fold_into(shared.key)", "shared.key", laws.law_keys_differ
+    ),
+    "ppo: no shuffle": Fault(
+        PPO,
+        "permute(keys)",
+        "jnp.broadcast_to(jnp.arange(length), keys.shape + (length,))",
+        laws.law_shuffle_mixes_time,
+    ),
+    "ppo: lanes share their permutation": Fault(
+        PPO, "lane_keys(key, lanes, axis_name)", "jnp.stack([key] * lanes)", laws.law_shuffle_mixes_time
+    ),
+    "ppo: the same permutation each epoch": Fault(
+        PPO,
+        "jax.random.split(key, self.epochs)",
+        "jnp.stack([key] * self.epochs)",
+        laws.law_shuffle_differs_between_epochs,
+    ),
+    "ppo: permutation per device": Fault(
+        PPO,
+        "lane_keys(key, lanes, axis_name)",
+        "lane_keys(key, lanes)",
+        laws.law_advantages_are_normalised_over_all_devices,
+    ),
+    "dqn: greedy while exploring": Fault(
+        DQN,
+        "value_at(self.epsilon, step) if explore else 0.0",
+        "0.0",
+        laws.law_exploration_follows_epsilon,
+    ),
+    "dqn: explores in evaluation": Fault(
+        DQN,
+        "if explore else 0.0)\n        return pi.sample(seed=key) if explore else pi.mode()",
+        ")\n        return pi.sample(seed=key)",
+        laws.law_evaluation_is_greedy,
+    ),
+    # Arithmetic of the updates.
+    "ppo: sign of the entropy bonus": Fault(
+        PPO, "- self.entropy_coefficient *", "+ self.entropy_coefficient *", laws.law_entropy_bonus_raises_entropy
+    ),
+    "ppo: advantage normalised on each device": Fault(
+        PPO,
+        "standardise(minibatch.advantage, axis_name)",
+        "standardise(minibatch.advantage)",
+        laws.law_advantages_are_normalised_over_all_devices,
+    ),
+    "ppo: log-probability of the clipped action": Fault(
+        PPO,
+        "pi.log_prob(sample.action) -",
+        "pi.log_prob(jnp.clip(sample.action, -1, 1)) -",
+        laws.law_first_ratio_is_one,
+        settings=GAUSSIAN,
+    ),
+    "ppo: behaviour's log-probability of the clipped action": Fault(
+        PPO,
+        "model.actor(observation).log_prob(action)",
+        "model.actor(observation).log_prob(jnp.clip(action, -1, 1))",
+        laws.law_log_prob_is_of_the_stored_action,
+        settings=GAUSSIAN,
+    ),
+    "collect: clipped action stored": Fault(
+        COLLECT,
+        "            lane.observation,\n            action,",
+        "            lane.observation,\n            border_action,",
+        laws.law_action_is_stored_as_sampled,
+    ),
+    "collect: schedules stand still in a rollout": Fault(
+        COLLECT, "step + time * steps_at_once", "step", laws.law_step_is_counted
+    ),
+    "dqn: target never moves": Fault(
+        DQN, "due = updates.low % self.target_period == 0", "due = jnp.array(False)", laws.law_target_moves_every_period
+    ),
+    "dqn: target moves with every update": Fault(
+        DQN, "due = updates.low % self.target_period == 0", "due = jnp.array(True)", laws.law_target_moves_every_period
+    ),
+    "dqn: target shares the online buffers": Fault(
+        DQN, "leaf.copy() if eqx.is_array(leaf) else leaf", "leaf", laws.law_target_is_a_copy
+    ),
+    "dqn: double Q with its roles swapped": Fault(
+        DQN,
+        "discount, next_q, selector",
+        "discount, selector, next_q",
+        laws.law_double_q_selects_online_and_evaluates_target,
+    ),
+    "gradient: NaN not skipped": Fault(
+        GRADIENT, "finite = jnp.isfinite(norm)", "finite = jnp.array(True)", laws.law_nan_reward_is_skipped
+    ),
+    "learn: warm-up not waited for": Fault(LEARN, "step >= needs.warm_up", "step >= 0", laws.law_warm_up_is_waited_for),
+    # Devices.
+    "ppo: gradient not averaged over devices": Fault(
+        PPO,
+        "value_and_grad_in_blocks(self._loss, axis_name)",
+        "value_and_grad_in_blocks(self._loss)",
+        laws.law_shared_half_is_the_same_on_every_device,
+        raises=ValueError,
+    ),
+    "dqn: gradient not averaged over devices": Fault(
+        DQN,
+        "value_and_grad(self._loss, axis_name)",
+        "value_and_grad(self._loss)",
+        laws.law_shared_half_is_the_same_on_every_device,
+        raises=ValueError,
+        settings={"make": laws.small_dqn},
+    ),
+    "trainer: metrics not added up over devices": Fault(
+        TRAINER,
+        "pmean(metrics, axis_name)",
+        "metrics",
+        laws.law_shared_half_is_the_same_on_every_device,
+        raises=ValueError,
+    ),
+    "collect: returns not added up over devices": Fault(
+        COLLECT,
+        "psum(jax.tree.map(jnp.sum, metrics), axis_name)",
+        "jax.tree.map(jnp.sum, metrics)",
+        laws.law_shared_half_is_the_same_on_every_device,
+        raises=ValueError,
+    ),
+    # Evaluation.
+    "evaluate: rewards after the end count": Fault(
+        EVALUATE, "jnp.where(finished, 0, outcome.reward)", "outcome.reward", laws.law_evaluation_plays_one_episode_each
+    ),
+    "evaluate: steps after the end count": Fault(
+        EVALUATE,
+        "lane.episode_length + ~finished",
+        "lane.episode_length + 1",
+        laws.law_evaluation_plays_one_episode_each,
+    ),
+    "evaluate: always explores": Fault(
+        EVALUATE, "explore=explore", "explore=True", laws.law_evaluation_explores_only_on_request
+    ),
+}
+
+
+def subject_with(fault: Fault | None) -> laws.Subject:
+    """Runs the modules anew, one of them with a fault, and gathers what is put to the laws."""
+    fresh: dict[str, object] = {}
+    for name in MODULES:
+        full = f"bellmax.{name}"
+        origin = importlib.util.find_spec(full).origin
+        text = Path(origin).read_text()
+        if fault is not None and fault.module == name:
+            assert text.count(fault.old) == 1, f"{fault.old!r} should be in {name} exactly once"
+            text = text.replace(fault.old, fault.new)
+        module = types.ModuleType(full)
+        module.__package__ = full.rpartition(".")[0]
+        module.__file__ = origin
+        exec(compile(text, origin, "exec"), vars(module))
+        vars(module).update({key: value for key, value in fresh.items() if key in vars(module)})
+        fresh |= {
+            key: value
+            for key, value in vars(module).items()
+            if getattr(value, "__module__", None) == full and not key.startswith("_")
+        }
+    return laws.Subject(**{name: fresh[name] for name in ("PPO", "DQN", "Trainer", "collect", "evaluate")})
+
+
+# Near to others that every run plants, and slower.
+RARE = {
+    "collect: no reset at truncation",
+    "collect: episode length not reset",
+    "collect: reset with the key of the step",
+    "collect: lanes numbered anew on each device",
+    "collect: schedules stand still in a rollout",
+    "dqn: target moves with every update",
+    "ppo: permutation per device",
+    "ppo: bootstrap at a terminal state",
+    "ppo: value learned towards the advantage",
+    "evaluate: steps after the end count",
+    "learn: warm-up not waited for",
+}
+assert set(FAULTS) >= RARE
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in RARE else name for name in FAULTS]
+)
+def test_planted_fault_is_found(name):
+    fault = FAULTS[name]
+    subject = subject_with(fault)
+    with pytest.raises(fault.raises):
+        fault.law(subject, **fault.settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", sorted({fault.law.__name__ for fault in FAULTS.values()}))
+def test_modules_run_anew_without_a_fault_keep_the_law(law):
+    # Else a law could break because of the way the modules are loaded, and every fault would seem found.
+    getattr(laws, law)(subject_with(None))
+
+
+def test_module_run_anew_is_what_the_others_use():
+    subject = subject_with(None)
+    trainer_globals = vars(subject.Trainer)["step"].__globals__
+    assert trainer_globals["collect"] is subject.collect is not laws.REAL.collect
+    laws.law_successor_is_true(subject)
