@@ -5,6 +5,7 @@ from ._checked import checked as checked
 from ._checked import guard as guard
 from ._counter import Counter as Counter
 from ._distribution import Distribution as Distribution
+from ._gradient import clipped_adam as clipped_adam
 from ._gradient import gradient_step as gradient_step
 from ._gradient import init_optimiser as init_optimiser
 from ._gradient import value_and_grad as value_and_grad

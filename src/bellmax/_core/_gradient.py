@@ -10,6 +10,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from ._checked import RealScalarLike
 from ._reduce import pmean
 
 _Model = TypeVar("_Model")
@@ -117,6 +118,11 @@ def gradient_step(
     moved = unravel(flat_parameters - jnp.asarray(rate, flat_parameters.dtype) * direction)
     metrics = {"gradient_norm": jnp.where(finite, norm, 0), "skipped": 1 - finite.astype(norm.dtype)}
     return eqx.combine(moved, rest), next_state, metrics
+
+
+def clipped_adam(max_gradient_norm: RealScalarLike, epsilon: RealScalarLike) -> optax.GradientTransformation:
+    """Returns Adam's direction, without a learning rate, of gradients shortened to a norm; both knobs may be traced."""
+    return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optax.scale_by_adam(eps=epsilon))
 
 
 def init_optimiser(model, optimiser: optax.GradientTransformation) -> optax.OptState:

@@ -15,6 +15,7 @@ from .._core import (
     RealScalarLike,
     Scheduled,
     Spaces,
+    clipped_adam,
     functions_as_nodes,
     gradient_step,
     init_optimiser,
@@ -125,9 +126,7 @@ class DQN(AbstractAlgorithm[DQNState]):
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_gradient_norm), optax.scale_by_adam(eps=self.adam_epsilon)
-        )
+        return clipped_adam(self.max_gradient_norm, self.adam_epsilon)
 
     def _loss(self, online: QNetwork, target: QNetwork, batch: Batch):
         def one(transition):

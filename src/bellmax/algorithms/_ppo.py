@@ -15,6 +15,7 @@ from .._core import (
     RealScalarLike,
     Scheduled,
     Spaces,
+    clipped_adam,
     functions_as_nodes,
     gradient_step,
     init_optimiser,
@@ -148,9 +149,7 @@ class PPO(AbstractAlgorithm[PPOState]):
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_gradient_norm), optax.scale_by_adam(eps=self.adam_epsilon)
-        )
+        return clipped_adam(self.max_gradient_norm, self.adam_epsilon)
 
     def _evaluate(self, model: ActorCritic, batch: Batch) -> Sample:
         """Gives every step its value, its advantage and the log-probability of its action, time and lanes as one."""

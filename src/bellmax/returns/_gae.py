@@ -16,11 +16,11 @@ def gae(
 ) -> Float[Array, "time *batch"]:
     r"""Estimates how much better each action was than the policy's average.
 
-    $$A_t = \delta_t + \gamma_{t+1}\lambda_{t+1}\,[\,V(S_{t+1}) - V'_{t+1} + A_{t+1}], \qquad
+    $$A_t = \delta_t + \gamma_{t+1}\lambda_{t+1} A_{t+1}, \qquad
       \delta_t = R_{t+1} + \gamma_{t+1} V(S_{t+1}) - V(S_t)$$
 
-    with $V'_{t+1}$ the value at which step $t+1$ starts, equal to $V(S_{t+1})$ inside an episode. It is computed as the
-    λ-return minus the value, $A_t = G_t^\lambda - V(S_t)$, so the λ-return is also the target of the value function.
+    It is computed as the λ-return minus the value, $A_t = G_t^\lambda - V(S_t)$, which is the same: advantage plus value
+    is the target of the value function.
 
     Args:
         values: $V(S_t)$.
