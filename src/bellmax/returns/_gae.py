@@ -19,8 +19,8 @@ def gae(
     $$A_t = \delta_t + \gamma_{t+1}\lambda_{t+1} A_{t+1}, \qquad
       \delta_t = R_{t+1} + \gamma_{t+1} V(S_{t+1}) - V(S_t)$$
 
-    It is computed as the λ-return minus the value, $A_t = G_t^\lambda - V(S_t)$, which is the same: advantage plus value
-    is the target of the value function.
+    It is computed as the λ-return minus the value, $A_t = G_t^\lambda - V(S_t)$, which is the same: advantage plus
+    value is the target of the value function.
 
     Args:
         values: $V(S_t)$.
