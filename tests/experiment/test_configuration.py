@@ -80,6 +80,7 @@ def test_values_reach_the_algorithm():
     ("changes", "words"),
     [
         ({"seeds": 0}, "seeds must be at least 1"),
+        ({"lerning_rate": 1.0}, "no hyperparameter is named 'lerning_rate'; the nearest are learning_rate"),
         ({"key": -1}, "key must be in"),
         ({"steps": 100}, "steps must cover one update, 512"),
         ({"num_envs": 0}, "num_envs must be at least 1"),

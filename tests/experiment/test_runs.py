@@ -177,6 +177,19 @@ def test_ctrl_c_saves_the_agent_and_says_how_far_it_came(tmp_path, monkeypatch):
     assert not (out / "evaluation.json").exists()
 
 
+def test_run_that_fails_says_so_and_how_far_it_came(tmp_path, monkeypatch):
+    def fail(folder, rows):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(training_run.RunFolder, "append_metrics", fail)
+    out = tmp_path / "run"
+    with pytest.raises(OSError, match="no space left"):
+        main(["train", "ppo", "toy/bandit", *SMALL, "--out", str(out)])
+    status = json.loads((out / "status.json").read_text())
+    assert (status["state"], status["steps"], status["of"]) == ("failed", 0, 2048)
+    assert "no space left" in status["error"]
+
+
 def test_command_is_installed_and_ends_with_its_exit_code(tmp_path):
     command = [
         sys.executable,

@@ -52,12 +52,12 @@ class Configuration:
 
     def trainer(self) -> Trainer:
         """Makes the trainer; a wrong value raises `UsageError`."""
-        kind = ALGORITHMS[self.algorithm]
+        kind = ALGORITHMS[choose("algorithm", self.algorithm, ALGORITHMS)]
         known = hyperparameters_of(self.algorithm)
         values = {}
         try:
             for name, value in self.hyperparameters.items():
-                scheduled = known[name].type is Scheduled
+                scheduled = known[choose("hyperparameter", name, known)].type is Scheduled
                 values[name] = parse_schedule(str(value), self.steps) if scheduled else value
                 values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
             trainer = Trainer(kind(**values), envs.make(self.environment), self.num_envs)

@@ -72,6 +72,10 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def read_status(self) -> dict[str, Any]:
+        """Reads `status.json`."""
+        return json.loads((self.path / "status.json").read_text())
+
     def save_agent(self, state: TrainState) -> None:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
         from orbax.checkpoint import v1 as ocp

@@ -37,7 +37,7 @@ def train_run(
     """Trains, evaluates and leaves a run folder.
 
     Ctrl-C and SIGTERM let the present piece of work end, save the agent as it is and say so in `status.json`; a second
-    Ctrl-C ends at once.
+    Ctrl-C ends at once, without saving.
 
     Args:
         configuration: What defines the run.
@@ -57,8 +57,12 @@ def train_run(
     calls = configuration.steps // trainer.steps_per_call
     total = calls * trainer.steps_per_call
     _write_status(folder, "running", 0, total)
-    with _interruptible() as interruption, show_progress(total, configuration.seeds) as report:
-        state, done = _train(trainer, configuration, folder, calls, interruption, report)
+    try:
+        with _interruptible() as interruption, show_progress(total, configuration.seeds) as report:
+            state, done = _train(trainer, configuration, folder, calls, interruption, report)
+    except BaseException as error:
+        folder.write_json("status.json", folder.read_status() | {"state": "failed", "error": repr(error)})
+        raise
     folder.save_agent(state)
     rows = folder.read_metrics()
     title = f"{configuration.algorithm} on {configuration.environment}"
