@@ -297,7 +297,7 @@ MUTANTS = [
         "cold temperatures overflow",
         _BOLTZMANN,
         "boltzmann",
-        "jnp.maximum(self._temperature, jnp.finfo(q.dtype).tiny)",
+        "jnp.maximum(self._temperature, _COLDEST)",
         "jnp.maximum(self._temperature, 0.05)",
         helpers.check_boltzmann_cold,
     ),

@@ -66,6 +66,21 @@ def test_agent_learned_and_its_leaves_have_a_seeds_axis(run, capsys):
     assert evaluated(capsys, run)["mean"] == 1.0
 
 
+def test_flags_may_stand_before_the_names(run, tmp_path, capsys):
+    assert main(["evaluate", "--episodes", "8", "--json", str(run)]) == 0
+    assert json.loads(capsys.readouterr().out)["episodes"] == 8
+    assert main(["train", "ppo", *SMALL, "toy/bandit", "--steps", "64", "--out", str(tmp_path / "run")]) == 0
+
+
+def test_ctrl_c_in_the_last_evaluation_leaves_no_run_running(tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "evaluate_agent", interrupt)
+    assert main(["train", "ppo", "toy/bandit", *SMALL, "--steps", "64", "--out", str(tmp_path / "run")]) == 130
+    assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "interrupted"
+
+
 def test_one_seed_has_the_axis_too_and_equals_the_first_of_many(tmp_path):
     # Three updates: later, rounding makes the trajectories part.
     words = ["train", "ppo", "toy/bandit", *SMALL, "--steps", "192"]
@@ -125,8 +140,10 @@ def test_existing_run_is_refused_then_replaced(run, tmp_path, capsys):
 
 def test_what_is_no_run_folder_is_never_deleted(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("precious")
-    assert main(["train", "ppo", "toy/bandit", *SMALL, "--out", str(tmp_path), "--replace"]) == 2
-    assert "is not a run folder" in capsys.readouterr().err
+    for name in ("", "config.json"):
+        (tmp_path / name).write_text("{}") if name else None
+        assert main(["train", "ppo", "toy/bandit", *SMALL, "--out", str(tmp_path), "--replace"]) == 2
+        assert "is not a run folder (it holds thesis.txt)" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 

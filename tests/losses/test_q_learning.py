@@ -154,3 +154,10 @@ def test_a_column_of_rewards_is_refused():
     q, action, reward, discount, next_q, _ = as_q_arguments(*action_values())
     with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)q_learning_error.*reward"):
         jax.jit(q_learning_error)(q, action, reward[:, None], discount, next_q)
+
+
+def test_nan_of_the_selector_stays_visible():
+    q = jnp.ones(2)
+    zero = jnp.zeros((), jnp.int32)
+    error = double_q_learning_error(q, zero, 1.0, 0.5, q, jnp.array([jnp.nan, 1.0]))
+    assert jnp.isnan(error)

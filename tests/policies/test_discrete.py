@@ -94,10 +94,6 @@ def test_epsilon_greedy_log_prob_has_the_right_slope_in_epsilon():
     assert_close(slope, [2.5, 2.5, 2.5, -0.75 / 0.7])
 
 
-def test_epsilon_greedy_of_actions_that_are_all_masked_is_uniform():
-    assert_close(epsilon_greedy(jnp.full(3, -jnp.inf), 0.0).probs, np.full(3, 1 / 3))
-
-
 @pytest.mark.parametrize("eps", [2, -0.1, np.nan, 1.0000001, np.inf, jnp.array([0.5, 2.0])])
 def test_epsilon_outside_zero_to_one_is_refused(eps):
     with pytest.raises(ValueError, match=r"epsilon_greedy: eps must be in \[0, 1\]; got"):
@@ -284,3 +280,22 @@ def test_values_that_are_not_numbers_are_refused(maker):
             maker(wrong)
     # Integers and NumPy arrays are.
     assert maker(np.arange(3)).probs.dtype == jnp.float32
+
+
+def test_epsilon_outside_its_range_counts_as_the_nearest_bound_under_jit():
+    q = jnp.array([0.0, 1.0, 2.0, 3.0])
+    probs = jax.jit(lambda eps: epsilon_greedy(q, eps).probs)
+    np.testing.assert_allclose(probs(1.5), np.full(4, 0.25))
+    np.testing.assert_allclose(probs(-0.5), [0, 0, 0, 1])
+
+
+def test_no_finite_value_gives_no_silent_policy():
+    assert jnp.isnan(epsilon_greedy(jnp.full(3, -jnp.inf), 0.1).probs).all()
+
+
+@pytest.mark.parametrize("tau", [0.0, -1.0, 1e-20, 1e-6])
+def test_boltzmann_is_finite_in_value_and_gradient_at_the_coldest(tau):
+    log_prob = lambda tau: boltzmann(jnp.array([1.0, 1.0, 3.0]), tau).log_prob(2)  # noqa: E731
+    value, gradient = jax.jit(jax.value_and_grad(log_prob))(jnp.array(tau))
+    assert jnp.isfinite(value)
+    assert jnp.isfinite(gradient)

@@ -103,3 +103,9 @@ def test_equals_rlax(n):
         n_step = jax.vmap(rlax.n_step_bootstrapped_returns, (1, 1, 1, None, 1), 1)
         expected = n_step(rewards, discounts, next_values, n, lambdas)
     assert_close(n_step_returns(rewards, discounts, next_values, n, lambdas), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_an_empty_trajectory_is_refused():
+    empty = jnp.zeros((0, 2))
+    with pytest.raises(ValueError, match="at least one step"):
+        n_step_returns(empty, empty, empty, 2)

@@ -105,7 +105,8 @@ def gradient_step(
         rate: Learning rate, a number or a traced scalar.
 
     Returns:
-        The model, the optimiser's state, and the metrics `gradient_norm` (before clipping) and `skipped` (0 or 1).
+        The model, the optimiser's state, and the metrics `gradient_norm` (before clipping; NaN where it was not
+        finite) and `skipped` (0 or 1).
     """
     parameters, rest = eqx.partition(model, eqx.is_inexact_array)
     flat_parameters, unravel = ravel_pytree(parameters)
@@ -116,7 +117,7 @@ def gradient_step(
     direction = jnp.where(finite, jnp.asarray(direction), 0)
     next_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), next_state, optimiser_state)
     moved = unravel(flat_parameters - jnp.asarray(rate, flat_parameters.dtype) * direction)
-    metrics = {"gradient_norm": jnp.where(finite, norm, 0), "skipped": 1 - finite.astype(norm.dtype)}
+    metrics = {"gradient_norm": jnp.where(finite, norm, jnp.nan), "skipped": 1 - finite.astype(norm.dtype)}
     return eqx.combine(moved, rest), next_state, metrics
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from ._checked import checked
+from ._numerics import at_least_float32
 
 
 def pmean(tree: PyTree[Array], axis_name: str | None) -> PyTree[Array]:
@@ -41,10 +42,11 @@ def masked_mean(
         >>> float(masked_mean(jnp.array([1.0, 3.0, jnp.nan]), jnp.array([True, True, False])))
         2.0
     """
-    weight = mask.astype(x.dtype)
-    total = jnp.sum(weight * jnp.where(weight == 0, 0, x))
+    wide = at_least_float32(x)
+    weight = mask.astype(wide.dtype)
+    total = jnp.sum(weight * jnp.where(weight == 0, 0, wide))
     count = pmean(jnp.sum(weight), axis_name)
-    return total / jnp.maximum(count, jnp.finfo(x.dtype).tiny)
+    return (total / jnp.maximum(count, jnp.finfo(wide.dtype).tiny)).astype(x.dtype)
 
 
 class Mean(eqx.Module):

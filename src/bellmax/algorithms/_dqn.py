@@ -18,7 +18,9 @@ from .._core import (
     clipped_adam,
     functions_as_nodes,
     gradient_step,
+    guard,
     init_optimiser,
+    masked_mean,
     mix,
     value_and_grad,
     value_at,
@@ -47,7 +49,7 @@ class DQN(AbstractAlgorithm[DQNState]):
 
     Attributes:
         learning_rate: Step size of Adam, a number or a schedule over environment steps.
-        discount: γ.
+        discount: γ, what a reward is worth a step later.
         epsilon: ε of the behaviour policy, a number or a schedule over environment steps.
         double: Whether the online network selects the next action; else the target network does both.
         target_period: Updates between moves of the target network.
@@ -59,9 +61,9 @@ class DQN(AbstractAlgorithm[DQNState]):
         batch_size: Transitions an update, over all lanes; divisible by their number.
         capacity: Transitions in replay, over all lanes.
         warm_up: Environment steps before the first update.
-        adam_epsilon: ε of Adam.
+        adam_epsilon: ε of Adam, added to the root of its second moment.
         hidden_sizes: Widths of the default network.
-        activation: Nonlinearity of the default network.
+        activation: Nonlinearity of the default network: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes a module from an observation to action values, out of the spaces and a key; None for a
             perceptron.
 
@@ -92,6 +94,8 @@ class DQN(AbstractAlgorithm[DQNState]):
         for name in ("target_period", "rollout_length", "updates", "batch_size", "capacity", "warm_up"):
             if getattr(self, name) < 1:
                 raise ValueError(f"DQN: {name} must be at least 1; got {getattr(self, name)}")
+        for name in ("discount", "target_step"):
+            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"DQN: {name} must be in [0, 1]")
 
     @property
     def requirements(self) -> OffPolicy:
@@ -116,7 +120,9 @@ class DQN(AbstractAlgorithm[DQNState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one batch of transitions."""
         del key
-        (_, (metrics, error)), gradient = value_and_grad(self._loss, axis_name)(state.online, state.target, batch)
+        (_, (metrics, error)), gradient = value_and_grad(self._loss, axis_name)(
+            state.online, state.target, batch, axis_name
+        )
         online, optimiser, step_metrics = gradient_step(
             state.online, gradient, self._optimiser, state.optimiser, value_at(self.learning_rate, step)
         )
@@ -128,7 +134,7 @@ class DQN(AbstractAlgorithm[DQNState]):
     def _optimiser(self) -> optax.GradientTransformation:
         return clipped_adam(self.max_gradient_norm, self.adam_epsilon)
 
-    def _loss(self, online: QNetwork, target: QNetwork, batch: Batch):
+    def _loss(self, online: QNetwork, target: QNetwork, batch: Batch, axis_name: str | None):
         def one(transition):
             q = online(transition.observation)
             next_q = target(transition.next_observation)
@@ -144,7 +150,8 @@ class DQN(AbstractAlgorithm[DQNState]):
         loss = optax.losses.huber_loss(error, delta=self.huber_delta)
         if batch.weight is not None:
             loss = batch.weight * loss
-        metrics = {"loss": loss.mean(), "q": value.mean(), "absolute_error": jnp.abs(error).mean()}
+        loss = loss.mean() if batch.mask is None else masked_mean(loss, batch.mask, axis_name)
+        metrics = {"loss": loss, "q": value.mean(), "absolute_error": jnp.abs(error).mean()}
         return metrics["loss"], (metrics, error)
 
     def _move_target(self, online: QNetwork, target: QNetwork, updates: Counter) -> QNetwork:

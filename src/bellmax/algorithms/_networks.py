@@ -38,6 +38,13 @@ class ValueFunction(eqx.Module):
         return self.network(observation)[0]
 
 
+def _actions(space) -> int:
+    """Returns the number of actions of a Discrete space that counts from zero."""
+    if space.start != 0:
+        raise TypeError(f"actions must count from 0; got {space}: shift them inside the environment")
+    return int(space.n)
+
+
 def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]) -> ActorCritic:
     """Makes a perceptron each for the policy and for the value."""
     from gymnasium import spaces as kinds
@@ -50,7 +57,7 @@ def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *
         return MLP(observation, size, hidden_sizes, activation=nonlinearity, last_scale=last_scale, key=key)
 
     if isinstance(spaces.action, kinds.Discrete):
-        actor = CategoricalPolicy(network(int(spaces.action.n), 0.01, actor_key))
+        actor = CategoricalPolicy(network(_actions(spaces.action), 0.01, actor_key))
     elif isinstance(spaces.action, kinds.Box) and len(spaces.action.shape) == 1:
         dimensions = spaces.action.shape[0]
         actor = GaussianPolicy(network(dimensions, 0.01, actor_key), jnp.zeros(dimensions))
@@ -66,7 +73,7 @@ def q_network(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, k
     if not isinstance(spaces.action, kinds.Discrete):
         raise TypeError(f"actions must be Discrete; got {spaces.action}")
     return MLP(
-        example(spaces.observation), int(spaces.action.n), hidden_sizes, activation=_activation(activation), key=key
+        example(spaces.observation), _actions(spaces.action), hidden_sizes, activation=_activation(activation), key=key
     )
 
 

@@ -18,6 +18,7 @@ from .._core import (
     clipped_adam,
     functions_as_nodes,
     gradient_step,
+    guard,
     init_optimiser,
     lane_keys,
     model_scan,
@@ -59,7 +60,7 @@ class PPO(AbstractAlgorithm[PPOState]):
 
     Attributes:
         learning_rate: Step size of Adam, a number or a schedule over environment steps.
-        discount: γ.
+        discount: γ, what a reward is worth a step later.
         gae_lambda: λ of the advantage estimates.
         clip_epsilon: How far the probability ratio may move from 1.
         value_clip: Whether the value may move only as far, by `value_clip_epsilon`.
@@ -70,9 +71,9 @@ class PPO(AbstractAlgorithm[PPOState]):
         rollout_length: Steps of each lane between updates.
         epochs: Passes over each rollout.
         minibatches: Parts of each pass; divides `rollout_length`.
-        adam_epsilon: ε of Adam.
+        adam_epsilon: ε of Adam, added to the root of its second moment.
         hidden_sizes: Widths of the default networks.
-        activation: Nonlinearity of the default networks.
+        activation: Nonlinearity of the default networks: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes an `ActorCritic` out of the spaces and a key; None for perceptrons.
 
     References:
@@ -103,6 +104,8 @@ class PPO(AbstractAlgorithm[PPOState]):
                 "PPO: rollout_length, epochs and minibatches must be at least 1; got "
                 f"{self.rollout_length}, {self.epochs} and {self.minibatches}"
             )
+        for name in ("discount", "gae_lambda"):
+            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"PPO: {name} must be in [0, 1]")
         if self.rollout_length % self.minibatches:
             raise ValueError(
                 f"PPO: minibatches must divide rollout_length; got {self.minibatches} and {self.rollout_length}"
@@ -129,6 +132,8 @@ class PPO(AbstractAlgorithm[PPOState]):
 
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
+        if batch.weight is not None or batch.mask is not None:
+            raise ValueError("PPO learns from whole rollouts of its own: a batch may have no weight and no mask")
         samples = self._evaluate(state.model, batch)
         rate = value_at(self.learning_rate, step)
         lanes = batch.transition.reward.shape[1]
@@ -143,7 +148,7 @@ class PPO(AbstractAlgorithm[PPOState]):
             return PPOState(model, optimiser), metrics | step_metrics
 
         state, metrics = model_scan(learn, state, self._shuffle(lanes, key, axis_name))
-        metrics = jax.tree.map(jnp.mean, metrics)
+        metrics = {name: jnp.mean(values, where=jnp.isfinite(values)) for name, values in metrics.items()}
         metrics["explained_variance"] = _explained_variance(samples.value, samples.target, axis_name)
         return state, metrics, Feedback()
 
@@ -207,9 +212,11 @@ class PPO(AbstractAlgorithm[PPOState]):
 
 
 def _explained_variance(value, target, axis_name):
-    """Returns how much of the target's variance the value explains: 1 for all, 0 for none."""
+    """Returns how much of the target's variance the value explains: 1 for all, 0 for none, NaN if there is none."""
 
     def variance(x):
         return pmean(jnp.mean(jnp.square(x - pmean(jnp.mean(x), axis_name))), axis_name)
 
-    return 1 - variance(target - value) / jnp.maximum(variance(target), jnp.finfo(target.dtype).tiny)
+    spread = variance(target)
+    rounding = jnp.finfo(target.dtype).eps * pmean(jnp.mean(jnp.square(target)), axis_name)
+    return jnp.where(spread > rounding, 1 - variance(target - value) / jnp.where(spread > 0, spread, 1), jnp.nan)

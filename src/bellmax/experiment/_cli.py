@@ -15,13 +15,14 @@ from ._configuration import (
     ALGORITHMS,
     Configuration,
     UsageError,
+    check_key,
     choose,
     describe,
     hyperparameters_of,
     preset_of,
 )
 from ._evaluation import evaluate_agent
-from ._folder import load_agent
+from ._folder import finite, load_agent
 from ._presets import PRESETS
 from ._train import train_run
 
@@ -103,14 +104,21 @@ def _train(words: list[str]) -> int:
             return 0
         raise UsageError(f"train needs an algorithm and an environment; the algorithms are {', '.join(ALGORITHMS)}")
     algorithm = choose("algorithm", names[0], ALGORITHMS)
+    if len(names) == 1 and not _asks_help(flags):  # the environment may stand among the flags
+        plain = _train_options(algorithm, preset_of(algorithm, "", "none"), Path())
+        names += _parse(plain, flags, f"bellmax train {algorithm}")[1]
+        flags = [word for word in flags if word not in names[1:]]
     if len(names) > 2:
         raise UsageError(f"train takes an algorithm and an environment; {names[2]!r} is one word too many")
     if len(names) == 1 and not _asks_help(flags):
         raise UsageError(f"train {algorithm} needs an environment; `bellmax list` names them")
     environment = choose("environment", names[1], envs.names()) if len(names) == 2 else ""
     preset = preset_of(algorithm, environment, _value_of("--preset", flags))
-    out = Path("runs") / f"{algorithm}-{environment.replace('/', '-')}"
-    options = _parse(_train_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
+    out = Path("runs") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
+    options, extra = _parse(_train_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
+    if extra:
+        raise UsageError(f"train takes an algorithm and an environment; {extra[0]!r} is one word too many")
+    _check_episodes(options.episodes)
     configuration = Configuration(
         algorithm,
         environment,
@@ -132,11 +140,12 @@ def _train(words: list[str]) -> int:
 
 def _evaluate(words: list[str]) -> int:
     names, flags = _positional(words)
-    if len(names) != 1 and not _asks_help(flags):
+    options, more = _parse(_evaluate_options(), flags, "bellmax evaluate RUN")
+    names += more
+    if len(names) != 1:
         raise UsageError(f"evaluate needs one run folder; got {len(names)}")
-    options = _parse(_evaluate_options(), flags, "bellmax evaluate RUN")
-    if options.episodes < 1:
-        raise UsageError(f"episodes must be at least 1; got {options.episodes}")
+    _check_episodes(options.episodes)
+    check_key(options.key)
     agent = load_agent(names[0])
     evaluation = evaluate_agent(
         agent.trainer,
@@ -146,7 +155,7 @@ def _evaluate(words: list[str]) -> int:
         episodes=options.episodes,
         sampled=options.sampled,
     )
-    print(json.dumps(dataclasses.asdict(evaluation)) if options.json else evaluation)
+    print(json.dumps(finite(dataclasses.asdict(evaluation))) if options.json else evaluation)
     return 0
 
 
@@ -192,7 +201,12 @@ def _train_options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
         _flag("out", Path, out, "Run folder."),
         _switch("replace", "Delete the run folder first if it exists."),
         _flag("episodes", int, 128, "Episodes of each seed in the final evaluation."),
-        _flag("preset", str | None, None, "Environment whose tuned values to take; `none` for the plain defaults."),
+        _flag(
+            "preset",
+            str | None,
+            None,
+            "Environment whose tuned values to take, or `none`; without it the environment's own, shown here.",
+        ),
     ]
     learning = []
     for name, each in hyperparameters_of(algorithm).items():
@@ -219,18 +233,24 @@ def _switch(name: str, help_text: str):
     return _flag(name, tyro.conf.FlagCreatePairsOff[bool], False, help_text)
 
 
-def _parse(options: type, flags: list[str], program: str) -> Any:
-    """Reads flags into a dataclass; an unknown one raises `UsageError` with the nearest."""
+def _parse(options: type, flags: list[str], program: str) -> tuple[Any, list[str]]:
+    """Reads flags into a dataclass and returns the words left over; an unknown flag raises `UsageError`."""
     import tyro
 
     parsed, unknown = tyro.cli(options, args=flags, prog=program, return_unknown_args=True)
-    if unknown:
-        name = unknown[0].split("=")[0]
+    strangers = [word for word in unknown if word.startswith("-")]
+    if strangers:
+        name = strangers[0].split("=")[0]
         known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options)]
         nearest = difflib.get_close_matches(name.replace("_", "-"), known, n=3, cutoff=0.4)
         hint = f"the nearest are {', '.join(nearest)}" if nearest else f"`{program} --help` lists them"
         raise UsageError(f"no flag is named {name!r}; {hint}")
-    return parsed
+    return parsed, unknown
+
+
+def _check_episodes(episodes: int) -> None:
+    if episodes < 1:
+        raise UsageError(f"episodes must be at least 1; got {episodes}")
 
 
 def _positional(words: list[str]) -> tuple[list[str], list[str]]:

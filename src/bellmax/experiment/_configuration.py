@@ -24,7 +24,7 @@ class UsageError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """What defines a run: the same configuration gives the same numbers.
+    """What defines a run: the same configuration gives the same agent, bit for bit on the same machine.
 
     Attributes:
         algorithm: Name of the algorithm.
@@ -47,8 +47,7 @@ class Configuration:
     def __post_init__(self):
         if self.seeds < 1:
             raise UsageError(f"seeds must be at least 1; got {self.seeds}")
-        if not 0 <= self.key < 2**32:
-            raise UsageError(f"key must be in [0, 2^32); got {self.key}")
+        check_key(self.key)
 
     def trainer(self) -> Trainer:
         """Makes the trainer; a wrong value raises `UsageError`."""
@@ -61,7 +60,8 @@ class Configuration:
                 values[name] = parse_schedule(str(value), self.steps) if scheduled else value
                 values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
             trainer = Trainer(kind(**values), envs.make(self.environment), self.num_envs)
-            eqx.filter_eval_shape(trainer.init, jax.random.key(0))  # spaces and sizes that do not fit show here
+            # Spaces, sizes and knobs that do not fit show here.
+            eqx.filter_eval_shape(lambda key: trainer.step(trainer.init(key)), jax.random.key(0))
         except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error
         if self.steps < trainer.steps_per_call:
@@ -125,6 +125,12 @@ def preset_of(algorithm: str, environment: str, name: str | None) -> dict[str, A
     if name is None:
         return plain | presets.get(environment, {})
     return plain | (presets | {"none": {}})[choose("preset", name, [*presets, "none"])]
+
+
+def check_key(key: int) -> None:
+    """Refuses a key that JAX would take for another."""
+    if not 0 <= key < 2**32:
+        raise UsageError(f"key must be in [0, 2^32); got {key}")
 
 
 def choose(what: str, name: str, known: Iterable[str]) -> str:

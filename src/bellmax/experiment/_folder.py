@@ -17,6 +17,7 @@ from .._core import Counter
 from ..training import Trainer, TrainState
 from ._configuration import Configuration, UsageError
 
+_FILES = {"agent", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
 _PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "flashbax")
 
 
@@ -48,13 +49,19 @@ class RunFolder:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             if not replace:
                 raise UsageError(f"{self.path} exists; --replace deletes it first, --out DIR takes another folder")
-            if not (self.path / "config.json").is_file():
-                raise UsageError(f"{self.path} is not a run folder (it has no config.json), so it is not replaced")
+            self._check_replaceable()
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         installed = {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)}
         device = str(jax.devices()[0].device_kind)
         self.write_json("config.json", configuration.as_json() | {"versions": installed, "device": device})
+
+    def _check_replaceable(self) -> None:
+        """Refuses to delete what no run made."""
+        strangers = {path.name for path in self.path.iterdir()} - _FILES if self.path.is_dir() else {self.path.name}
+        if strangers or not (self.path / "config.json").is_file():
+            held = f"it holds {', '.join(sorted(strangers)[:3])}" if strangers else "it has no config.json"
+            raise UsageError(f"{self.path} is not a run folder ({held}), so it is not replaced")
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Writes a file whole or not at all."""

@@ -32,15 +32,19 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
         return f"{steps * seeds / max(time.perf_counter() - start, 1e-9):,.0f} steps/s"
 
     if not console.is_terminal:
-        shown = 0
+        shown, result = 0, "no episode yet"
 
         def report_line(steps: int, episode_return: float | None) -> None:
-            nonlocal shown
+            nonlocal shown, result
             rate = speed(steps)
-            if steps * 10 // total_steps > shown:
+            if episode_return is not None:
+                result = f"return {episode_return:.1f}"
+            if steps * 10 // total_steps > shown and start is not None:
                 shown = steps * 10 // total_steps
-                result = "no episode yet" if episode_return is None else f"return {episode_return:.1f}"
-                console.print(f"{steps:,} of {total_steps:,} steps, {rate}, {result}", highlight=False)
+                left = (time.perf_counter() - start) * (total_steps - steps) / steps
+                console.print(
+                    f"{steps:,} of {total_steps:,} steps, {rate}, {result}, {left:.0f} s left", highlight=False
+                )
 
         yield report_line
         return

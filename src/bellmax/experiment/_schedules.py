@@ -1,5 +1,7 @@
 """Schedules as text."""
 
+import math
+
 import optax
 
 from .._core import Scheduled
@@ -25,15 +27,15 @@ def parse_schedule(text: str, total_steps: int) -> Scheduled:
     """
     kind, *numbers = text.split(":")
     try:
-        if not numbers:
-            return float(kind)
-        values = [float(number) for number in numbers]
-        if kind != "linear" or len(values) not in (2, 3):
+        values = [float(number) for number in numbers or [kind]]
+        if not all(map(math.isfinite, values)) or (numbers and (kind != "linear" or len(values) not in (2, 3))):
             raise ValueError
     except ValueError:
         raise ValueError(
             f"expected a number, or linear:FROM:TO[:UNTIL], UNTIL being a share of the run or a count; got {text!r}"
         ) from None
+    if not numbers:
+        return values[0]
     until = values[2] if len(values) == 3 else 1.0
     if until <= 0:
         raise ValueError(f"a schedule must last longer than nothing; got {text!r}")

@@ -58,23 +58,27 @@ def train_run(
     total = calls * trainer.steps_per_call
     _write_status(folder, "running", 0, total)
     try:
-        with _interruptible() as interruption, show_progress(total, configuration.seeds) as report:
-            state, done = _train(trainer, configuration, folder, calls, interruption, report)
+        with _interruptible() as interruption:
+            with show_progress(total, configuration.seeds) as report:
+                state, done = _train(trainer, configuration, folder, calls, interruption, report)
+            folder.save_agent(state)
+            rows = folder.read_metrics()
+            if rows:
+                title = f"{configuration.algorithm} on {configuration.environment}"
+                plot_curve(rows, title, folder.path / "curve.png")
+            if interruption.signal is not None:
+                _write_status(folder, "interrupted", done, total)
+                return None, interruption.signal
+            evaluation = evaluate_agent(
+                trainer, state.shared.algorithm, steps=done, key=configuration.key, episodes=episodes
+            )
+            folder.write_json("evaluation.json", dataclasses.asdict(evaluation))
+            _write_status(folder, "finished", done, total)
+            return evaluation, None
     except BaseException as error:
-        folder.write_json("status.json", folder.read_status() | {"state": "failed", "error": repr(error)})
+        ended = {"state": "interrupted"} if isinstance(error, KeyboardInterrupt) else {"state": "failed"}
+        folder.write_json("status.json", folder.read_status() | ended | {"error": repr(error)})
         raise
-    folder.save_agent(state)
-    rows = folder.read_metrics()
-    title = f"{configuration.algorithm} on {configuration.environment}"
-    if rows:
-        plot_curve(rows, title, folder.path / "curve.png")
-    if interruption.signal is not None:
-        _write_status(folder, "interrupted", done, total)
-        return None, interruption.signal
-    evaluation = evaluate_agent(trainer, state.shared.algorithm, steps=done, key=configuration.key, episodes=episodes)
-    folder.write_json("evaluation.json", dataclasses.asdict(evaluation))
-    _write_status(folder, "finished", done, total)
-    return evaluation, None
 
 
 def _train(
@@ -104,6 +108,7 @@ def _train(
             done += size
             metrics = new if metrics is None else jax.tree.map(np.add, metrics, new)
             size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
+            report(done * trainer.steps_per_call, None)
         if metrics is not None:
             steps = done * trainer.steps_per_call
             rows = _rows(metrics, steps, time.perf_counter() - start, configuration.seeds)

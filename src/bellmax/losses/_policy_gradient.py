@@ -1,5 +1,7 @@
 """Objectives of policies."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,7 +9,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, checked, guard
 
 _LARGEST_LOG_RATIO = 40.0
-"""exp(±40) is finite in float32 and bfloat16, and so is its product with any sane advantage."""
+"""exp(±40) is finite in float32, and so is its product with any sane advantage."""
 
 
 @checked
@@ -22,8 +24,8 @@ def ppo_clip_loss(
     The gradient is zero once the ratio has moved past its bound in the direction that the advantage favours.
 
     Args:
-        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$, learner minus behaviour, in nats. Beyond ±40 it is clipped, so that
-            the loss and its gradient stay finite; NaN stays NaN.
+        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$, learner minus behaviour, in nats. Beyond ±40 (±9 in float16) it is
+            clipped, so that the loss and its gradient stay finite; NaN stays NaN.
         advantage: $A$, in any unit; its gradient is stopped.
         epsilon: $\epsilon > 0$, how far the ratio may move.
 
@@ -45,5 +47,6 @@ def ppo_clip_loss(
     """
     epsilon = jnp.asarray(guard(epsilon, lambda x: x > 0, "ppo_clip_loss: epsilon must be positive"), log_ratio.dtype)
     advantage = jax.lax.stop_gradient(advantage)
-    ratio = jnp.exp(jnp.clip(log_ratio, -_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO))
+    largest = min(_LARGEST_LOG_RATIO, math.log(float(jnp.finfo(log_ratio.dtype).max)) - 2)
+    ratio = jnp.exp(jnp.clip(log_ratio, -largest, largest))
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage)

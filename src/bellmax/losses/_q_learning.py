@@ -83,7 +83,9 @@ def double_q_learning_error(
     References:
         Van Hasselt, Guez and Silver, *Deep Reinforcement Learning with Double Q-learning*, 2015, arXiv:1509.06461.
     """
-    return _error(q, action, reward, discount, _take(next_q, jnp.argmax(next_q_selector, axis=-1)))
+    next_value = _take(next_q, jnp.argmax(next_q_selector, axis=-1))
+    unknown = jnp.isnan(next_q_selector).any(axis=-1)
+    return _error(q, action, reward, discount, jnp.where(unknown, jnp.nan, next_value))
 
 
 def _error(q, action, reward, discount, next_value):

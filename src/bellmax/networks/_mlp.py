@@ -54,6 +54,8 @@ class MLP(eqx.Module):
         """
         inputs = sum(leaf.size for leaf in jax.tree.leaves(example))
         sizes = (inputs, *hidden_sizes, size)
+        if min(sizes) < 1:
+            raise ValueError(f"MLP: every layer needs at least one unit; got sizes {sizes}, the input's first")
         gains = (*(2**0.5 for _ in hidden_sizes), last_scale)
         keys = jax.random.split(key, len(gains))
         self.layers = tuple(
@@ -65,6 +67,9 @@ class MLP(eqx.Module):
     def __call__(self, observation: PyTree[Array]) -> Float[Array, " size"]:
         """Maps one observation to the outputs."""
         features = _flatten(observation)
+        if features.size != self.layers[0].in_features:
+            shapes = [leaf.shape for leaf in jax.tree.leaves(observation)]
+            raise TypeError(f"MLP: one observation has {self.layers[0].in_features} numbers; got shapes {shapes}")
         for layer in self.layers[:-1]:
             features = self.activation(layer(features))
         return self.layers[-1](features)

@@ -8,6 +8,9 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, at_least_float32, checked, guard
 from ._discrete import Discrete
 
+_COLDEST = 1e-15
+"""Colder temperatures count as this: its square, which the gradient divides by, is a float32 still."""
+
 
 class BoltzmannDistribution(Discrete, distrax.Softmax):
     """The distribution that `boltzmann` returns."""
@@ -20,7 +23,7 @@ class BoltzmannDistribution(Discrete, distrax.Softmax):
     def logits(self) -> Array:
         """Normalised log-probabilities, `*batch actions`."""
         q = at_least_float32(self._unscaled_logits)
-        temperature = jnp.maximum(self._temperature, jnp.finfo(q.dtype).tiny)[..., None].astype(q.dtype)
+        temperature = jnp.maximum(self._temperature, _COLDEST)[..., None].astype(q.dtype)
         # Subtracting the maximum first keeps ties tied however small the temperature is.
         gap = q - jax.lax.stop_gradient(jnp.max(q, axis=-1, keepdims=True))
         masked = jnp.isneginf(gap)
@@ -36,8 +39,8 @@ def boltzmann(q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Arr
     Args:
         q: $Q(s, \cdot)$. −∞ gives an action probability zero. NaN gives probabilities that are NaN.
         tau: $\tau > 0$ in the units of q, one for all or one an example; an array changes without recompiling.
-            Towards 0 the policy is greedy, with ties sharing alike; towards ∞ it is uniform. Under a transform a τ that
-            is not positive counts as the smallest positive number.
+            Towards 0 the policy is greedy, with ties sharing alike; towards ∞ it is uniform. A τ below 1e-15 counts as
+            1e-15, under a transform one that is not positive too.
 
     Returns:
         A `distrax.Softmax` over actions 0 to actions − 1.

@@ -22,11 +22,12 @@ class EpsilonGreedyDistribution(Discrete, distrax.EpsilonGreedy):
     def probs(self) -> Array:
         """Probabilities, `*batch actions`."""
         q = at_least_float32(self._preferences)
-        greedy = (q == jnp.max(q, axis=-1, keepdims=True)).astype(q.dtype)
+        best = jnp.max(q, axis=-1, keepdims=True)
+        greedy = (q == best).astype(q.dtype)
         greedy = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
-        epsilon = at_least_float32(self._epsilon)[..., None].astype(q.dtype)
+        epsilon = jnp.clip(self._epsilon, 0, 1)[..., None].astype(q.dtype)
         probs = (1 - epsilon) * greedy + epsilon / q.shape[-1]
-        return jnp.where(jnp.isnan(q).any(axis=-1, keepdims=True), jnp.nan, probs)
+        return jnp.where(jnp.isnan(best) | jnp.isneginf(best), jnp.nan, probs)
 
     @property
     def logits(self) -> Array:
@@ -53,9 +54,10 @@ def epsilon_greedy(
     with $n$ actions, of which $k$ share the maximum.
 
     Args:
-        q: $Q(s, \cdot)$, in any unit. An action with −∞ is never greedy, but is still drawn with probability ε/n. NaN
-            gives probabilities that are NaN.
-        eps: $\epsilon \in [0, 1]$, one for all or one an example; an array changes without recompiling.
+        q: $Q(s, \cdot)$, in any unit. An action with −∞ is never greedy, but is still drawn with probability ε/n. NaN,
+            or −∞ for every action, gives probabilities that are NaN.
+        eps: $\epsilon \in [0, 1]$, one for all or one an example; an array changes without recompiling. Under
+            a transform an ε outside counts as the nearest bound.
 
     Returns:
         A `distrax.EpsilonGreedy` over actions 0 to actions − 1. Its log-probabilities are at least log 1e-15 ≈ −34.5,
@@ -74,5 +76,5 @@ def epsilon_greedy(
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 2.2.
     """
     eps = guard(eps, lambda eps: (eps >= 0) & (eps <= 1), "epsilon_greedy: eps must be in [0, 1]")
-    epsilon = jnp.broadcast_to(jnp.asarray(eps, q.dtype), q.shape[:-1])
+    epsilon = jnp.broadcast_to(jnp.asarray(eps, at_least_float32(q).dtype), q.shape[:-1])
     return EpsilonGreedyDistribution.tree_unflatten(None, (q, epsilon))

@@ -11,8 +11,8 @@ from .._core import at_least_float32, checked
 from ._pytree import PytreeDistribution
 
 _LOG_2_PI = math.log(2 * math.pi)
-_LARGEST_LOGVAR = 170.0
-"""Beyond ±170 the standard deviation leaves float32, and the density would be 0 · ∞."""
+_LARGEST_LOGVAR = 80.0
+"""exp(±80) is finite in float32."""
 
 
 class Gaussian(PytreeDistribution, distrax.Independent):
@@ -78,23 +78,23 @@ class Gaussian(PytreeDistribution, distrax.Independent):
 
     def entropy(self):
         """Returns the differential entropy in nats, summed over dimensions."""
-        return 0.5 * jnp.sum(at_least_float32(self.logvar) + 1 + _LOG_2_PI, axis=-1)
+        return 0.5 * jnp.sum(self._bounded_logvar + 1 + _LOG_2_PI, axis=-1)
 
     def mean(self):
-        """Returns mu."""
-        return self.mu
+        """Returns mu, in float32 or wider."""
+        return at_least_float32(self.mu)
 
     def median(self):
-        """Returns mu."""
-        return self.mu
+        """Returns mu, in float32 or wider."""
+        return at_least_float32(self.mu)
 
     def mode(self):
-        """Returns mu."""
+        """Returns mu, an action."""
         return self.mu
 
     def variance(self):
         """Returns exp(logvar)."""
-        return jnp.exp(at_least_float32(self.logvar))
+        return jnp.exp(self._bounded_logvar)
 
     def stddev(self):
         """Returns exp(logvar / 2)."""
@@ -105,7 +105,7 @@ class Gaussian(PytreeDistribution, distrax.Independent):
         if not isinstance(other_dist, Gaussian):
             return super().kl_divergence(other_dist, **kwargs)
         mu, other_mu = at_least_float32(self.mu), at_least_float32(other_dist.mu)
-        gap = at_least_float32(self.logvar) - at_least_float32(other_dist.logvar)
+        gap = self._bounded_logvar - other_dist._bounded_logvar
         distance = jnp.square((mu - other_mu) / other_dist.stddev())
         return 0.5 * jnp.sum(jnp.expm1(gap) - gap + distance, axis=-1)
 
@@ -124,8 +124,8 @@ def gaussian(mu: Float[Array, "*batch action_dim"], logvar: Float[Array, "*batch
 
     Args:
         mu: $\mu$, the mean, in the units of the action.
-        logvar: $\nu$, the logarithm of the variance. Beyond ±170 samples and densities use ±170, so that they stay
-            finite.
+        logvar: $\nu$, the logarithm of the variance, bounded to ±80 where it is used, so that standard deviations and
+            densities near the mean stay finite.
 
     Returns:
         A `distrax.Independent` of normals; log-probabilities, entropies and divergences are summed over dimensions.

@@ -34,7 +34,7 @@ def n_step_returns(
         $G^{(n)}_t$ for every step, in the units of the rewards. Differentiable in every floating-point argument.
 
     Raises:
-        ValueError: If n is below 1.
+        ValueError: If n is below 1 or the trajectory is empty.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -48,6 +48,8 @@ def n_step_returns(
     """
     if n < 1:
         raise ValueError(f"n_step_returns: n must be at least 1; got {n}")
+    if rewards.shape[0] == 0:
+        raise ValueError("n_step_returns: a return needs at least one step; got a trajectory of length 0")
     lambdas = jnp.broadcast_to(jnp.asarray(lambda_, rewards.dtype), rewards.shape).at[-1].set(0)
 
     def lengthen(shorter, _):
