@@ -81,3 +81,11 @@ def test_gradients_reach_every_layer(getkey):
 def test_no_key_is_used_twice(getkey):
     with jax.debug_key_reuse(True):
         MLP(jnp.zeros(3), 2, (4,), key=jax.random.key(0))
+
+
+def test_without_orthogonality_weights_and_biases_are_uniform_up_to_one_over_the_root_of_the_inputs(getkey):
+    network = MLP(jnp.zeros(4), 3, (100,), orthogonal=False, key=getkey())
+    for layer, inputs in zip(network.layers, (4, 100), strict=True):
+        for values in (layer.weight, layer.bias):
+            assert jnp.abs(values).max() <= 1 / inputs**0.5
+            assert jnp.abs(values).max() > 0.5 / inputs**0.5

@@ -73,7 +73,12 @@ def q_network(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, k
     if not isinstance(spaces.action, kinds.Discrete):
         raise TypeError(f"actions must be Discrete; got {spaces.action}")
     return MLP(
-        example(spaces.observation), _actions(spaces.action), hidden_sizes, activation=_activation(activation), key=key
+        example(spaces.observation),
+        _actions(spaces.action),
+        hidden_sizes,
+        activation=_activation(activation),
+        orthogonal=False,
+        key=key,
     )
 
 

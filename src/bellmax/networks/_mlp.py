@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 
 class MLP(eqx.Module):
-    r"""A multi-layer perceptron with orthogonal weights and zero biases.
+    r"""A multi-layer perceptron, initialised as policies or as action values want it.
 
     $$h_0 = x, \qquad h_{i+1} = \sigma(W_i h_i + b_i), \qquad y = W_n h_n + b_n$$
 
@@ -40,6 +40,7 @@ class MLP(eqx.Module):
         *,
         activation: Callable[[Array], Array] = jnp.tanh,
         last_scale: float = 1.0,
+        orthogonal: bool = True,
         key: Key[Array, ""],
     ):
         """Draws the weights.
@@ -50,6 +51,9 @@ class MLP(eqx.Module):
             hidden_sizes: Width of each hidden layer.
             activation: σ.
             last_scale: Gain of the last layer's orthogonal weights; √2 everywhere else.
+            orthogonal: Whether weights are orthogonal and biases zero, as policy gradients want it; else both are
+                uniform in ±1/√inputs. Temporal differences want the latter: they must fit values far from zero out of
+                observations near zero, which features without a constant part do only by the last bias.
             key: Randomness of the weights.
         """
         inputs = sum(leaf.size for leaf in jax.tree.leaves(example))
@@ -59,7 +63,7 @@ class MLP(eqx.Module):
         gains = (*(2**0.5 for _ in hidden_sizes), last_scale)
         keys = jax.random.split(key, len(gains))
         self.layers = tuple(
-            _linear(before, after, gain, key)
+            _orthogonal(before, after, gain, key) if orthogonal else eqx.nn.Linear(before, after, key=key)
             for before, after, gain, key in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
         )
         self.activation = activation
@@ -80,7 +84,7 @@ def _flatten(observation: PyTree[Array]) -> Float[Array, " features"]:
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves)
 
 
-def _linear(inputs: int, outputs: int, gain: float, key: Key[Array, ""]) -> eqx.nn.Linear:
+def _orthogonal(inputs: int, outputs: int, gain: float, key: Key[Array, ""]) -> eqx.nn.Linear:
     layer_key, weight_key = jax.random.split(key)
     layer = eqx.nn.Linear(inputs, outputs, key=layer_key)
     weight = jax.nn.initializers.orthogonal(gain)(weight_key, (outputs, inputs), layer.weight.dtype)
