@@ -52,5 +52,12 @@ def test_readme_begins_with_the_two_commands():
     assert commands[0].count("&&") == 2
 
 
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_no_figure_is_missing(page):
+    assert "RESULT" not in page.read_text()
+
+
 def test_version_is_the_same_everywhere():
     assert f'version = "{bellmax.__version__}"' in (ROOT / "pyproject.toml").read_text()
