@@ -20,12 +20,12 @@ import hypothesis
 import jax
 import pytest
 
-pytest.register_assert_rewrite("helpers")
+pytest.register_assert_rewrite("helpers", "conformance", "faults", "cases")
 
 hypothesis.settings.register_profile("bellmax", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("bellmax")
 
-_STRICT = {"core", "returns", "losses", "policies", "networks"}
+_STRICT = {"core", "returns", "transforms", "distributional", "exploration", "losses", "policies", "networks"}
 
 
 @pytest.fixture(autouse=True)

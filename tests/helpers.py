@@ -280,6 +280,11 @@ def check_double_q_target_is_data(double_q_learning_error):
         assert (np.asarray(gradient(double_q_learning_error, *args, argnums=argnum)) == 0).all()
 
 
+def check_take_action(take_action):
+    q = jnp.array([[1.0, -jnp.inf], [3.0, 4.0], [5.0, 6.0], [5.0, 6.0]])
+    np.testing.assert_array_equal(take_action(q, jnp.array([0, 1, 2, -1])), [1, 4, np.nan, np.nan])
+
+
 def check_action_outside_is_nan(q_learning_error):
     q, reward, discount, next_q = float32([[1.0, 2.0]] * 2, [0.0, 0.0], [1.0, 1.0], [[1.0, 2.0]] * 2)
     assert np.isnan(q_learning_error(q, jnp.array([-1, 2]), reward, discount, next_q)).all()

@@ -15,6 +15,8 @@ from ._numerics import mix as mix
 from ._numerics import multiply_no_nan as multiply_no_nan
 from ._random import lane_keys as lane_keys
 from ._random import random_order as random_order
+from ._ratios import ratio_of as ratio_of
+from ._ratios import truncated_ratio as truncated_ratio
 from ._records import Batch as Batch
 from ._records import Feedback as Feedback
 from ._records import Transition as Transition
@@ -31,3 +33,6 @@ from ._spaces import Spaces as Spaces
 from ._spaces import clip_to as clip_to
 from ._spaces import example as example
 from ._tree import functions_as_nodes as functions_as_nodes
+from ._values import ValueTransform as ValueTransform
+from ._values import expected_value as expected_value
+from ._values import take_action as take_action

@@ -1,15 +1,10 @@
 """Objectives of policies."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, checked, guard
-
-_LARGEST_LOG_RATIO = 40.0
-"""exp(±40) is finite in float32, and so is its product with any sane advantage."""
+from .._core import RealScalarLike, checked, guard, ratio_of
 
 
 @checked
@@ -47,6 +42,5 @@ def ppo_clip_loss(
     """
     epsilon = jnp.asarray(guard(epsilon, lambda x: x > 0, "ppo_clip_loss: epsilon must be positive"), log_ratio.dtype)
     advantage = jax.lax.stop_gradient(advantage)
-    largest = min(_LARGEST_LOG_RATIO, math.log(float(jnp.finfo(log_ratio.dtype).max)) - 2)
-    ratio = jnp.exp(jnp.clip(log_ratio, -largest, largest))
+    ratio = ratio_of(log_ratio)
     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import checked, multiply_no_nan
+from .._core import checked, multiply_no_nan, take_action
 
 
 @checked
@@ -83,17 +83,11 @@ def double_q_learning_error(
     References:
         Van Hasselt, Guez and Silver, *Deep Reinforcement Learning with Double Q-learning*, 2015, arXiv:1509.06461.
     """
-    next_value = _take(next_q, jnp.argmax(next_q_selector, axis=-1))
+    next_value = take_action(next_q, jnp.argmax(next_q_selector, axis=-1))
     unknown = jnp.isnan(next_q_selector).any(axis=-1)
     return _error(q, action, reward, discount, jnp.where(unknown, jnp.nan, next_value))
 
 
 def _error(q, action, reward, discount, next_value):
     target = reward + multiply_no_nan(next_value, discount)
-    return jax.lax.stop_gradient(target) - _take(q, action)
-
-
-def _take(q, action):
-    """Returns the value of one action; NaN for an index outside, where plain indexing would return another's."""
-    chosen = jax.nn.one_hot(action, q.shape[-1], dtype=bool)
-    return jnp.where(jnp.any(chosen, axis=-1), jnp.sum(jnp.where(chosen, q, 0), axis=-1), jnp.nan)
+    return jax.lax.stop_gradient(target) - take_action(q, action)

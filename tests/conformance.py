@@ -1,0 +1,296 @@
+"""The laws that every public function of layers 1 and 2 obeys, over a `Case`.
+
+A law takes the function under test, so that it can be run on a faulty copy of it.
+"""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from cases import Case
+from helpers import assert_close
+
+BATCH = (2, 3)
+
+
+def as_arrays(drawn, dtype=jnp.float32):
+    """Makes JAX arrays of what a case draws; only floats take the type."""
+
+    def convert(x):
+        x = np.asarray(x)
+        if np.issubdtype(x.dtype, np.floating):
+            return jnp.asarray(x, dtype)
+        return jnp.asarray(x, jnp.int32 if np.issubdtype(x.dtype, np.integer) else None)
+
+    return {name: jax.tree.map(convert, value) for name, value in drawn.items()}
+
+
+def draw(case: Case, batch=BATCH, seed=0):
+    """Draws arguments, the same for the same seed."""
+    return case.draw(np.random.default_rng(seed), batch)
+
+
+def caller(case: Case, function):
+    """Returns a function of the drawn arguments by name."""
+
+    def call(arguments):
+        own = {name: value for name, value in arguments.items() if name not in case.observed}
+        result = function(**own, **case.static)
+        if case.observe is not None:
+            result = case.observe(result, **{name: arguments[name] for name in case.observed})
+        return result
+
+    return call
+
+
+def numbers(result):
+    """Leaves of a result that are floating-point arrays."""
+    return [leaf for leaf in jax.tree.leaves(result) if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating)]
+
+
+def total(call):
+    """Turns a function into one that gives a number, with a different weight for every element."""
+
+    def sum_of(arguments):
+        sums = [
+            jnp.sum(leaf * (1 + jnp.arange(leaf.size, dtype=leaf.dtype).reshape(leaf.shape) / 7))
+            for leaf in numbers(call(arguments))
+        ]
+        return jnp.sum(jnp.stack([each.astype(jnp.result_type(*sums)) for each in sums]))
+
+    return sum_of
+
+
+def floats(arguments):
+    """Names of the arguments that are floating-point arrays, or trees of them."""
+    return [
+        name
+        for name, value in arguments.items()
+        if all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(value))
+    ]
+
+
+def learned(case: Case, arguments):
+    """Names of the float arguments through which a gradient flows."""
+    return floats(arguments) if case.learns is None else list(case.learns)
+
+
+def gradients(case: Case, function, arguments):
+    """Gradients with respect to every float argument, by name."""
+    names = floats(arguments)
+    rest = {name: value for name, value in arguments.items() if name not in names}
+    return jax.grad(lambda chosen: total(caller(case, function))({**rest, **chosen}))(
+        {name: arguments[name] for name in names}
+    )
+
+
+def law_equals_the_oracle(case: Case, function):
+    for seed in range(2):
+        drawn = draw(case, seed=seed)
+        found = jax.tree.leaves(jax.jit(caller(case, function))(as_arrays(drawn)))
+        expected = case.oracle(**drawn, **case.static)
+        expected = expected if isinstance(expected, list | tuple) else [expected]
+        assert len(found) == len(expected), (len(found), len(expected))
+        for one, other in zip(found, expected, strict=True):
+            assert one.shape == np.shape(other), (one.shape, np.shape(other))
+            assert_close(one, other, rtol=case.rtol, atol=case.rtol)
+
+
+def law_gradients_flow_where_they_should(case: Case, function):
+    arguments = as_arrays(draw(case))
+    found = gradients(case, function, arguments)
+    moving = learned(case, arguments)
+    for name, gradient in found.items():
+        flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+        assert np.isfinite(flat).all(), name
+        if name in moving:
+            assert (flat != 0).any(), f"no gradient through {name}"
+        else:
+            assert (flat == 0).all(), f"a gradient through {name}, which is data"
+
+
+def law_finite_at_the_edges(case: Case, function):
+    call = jax.jit(caller(case, function))
+    slope = jax.jit(lambda arguments: gradients(case, function, arguments))
+    for changes in case.edges:
+        drawn = draw(case, case.edge_batch)
+        for name, value in changes.items():
+            old = np.asarray(drawn[name])
+            drawn[name] = np.broadcast_to(np.asarray(value, old.dtype), old.shape)
+        arguments = as_arrays(drawn)
+        for leaf in numbers(call(arguments)):
+            assert np.isfinite(leaf).all(), changes
+        found = slope(arguments)
+        for name in learned(case, arguments):
+            for leaf in jax.tree.leaves(found[name]):
+                assert np.isfinite(leaf).all(), (changes, name)
+
+
+def axes_of(case: Case, arguments):
+    """Batch axis of each argument."""
+    return {name: case.axes.get(name, case.axis) for name in arguments}
+
+
+def out_axis(case: Case):
+    return case.axis if case.out is None else case.out
+
+
+def law_batch_axes_equal_vmap_equal_a_loop(case: Case, function):
+    call = caller(case, function)
+    arguments = as_arrays(draw(case))
+    native = call(arguments)
+    axes, out = axes_of(case, arguments), out_axis(case)
+    inner = jax.vmap(call, (axes,), out)
+    mapped = jax.jit(jax.vmap(inner, ({name: axis for name, axis in axes.items()},), out))(arguments)
+    one = jax.jit(call)
+
+    def take(i, j):
+        def pick(name, leaf):
+            return leaf if axes[name] is None else jnp.take(jnp.take(leaf, i, axis=axes[name]), j, axis=axes[name])
+
+        return one(
+            {name: jax.tree.map(lambda leaf, name=name: pick(name, leaf), arguments[name]) for name in arguments}
+        )
+
+    looped = [[jax.tree.leaves(take(i, j)) for j in range(BATCH[1])] for i in range(BATCH[0])]
+    for k, (leaf, other) in enumerate(zip(jax.tree.leaves(native), jax.tree.leaves(mapped), strict=True)):
+        assert leaf.shape == other.shape, (leaf.shape, other.shape)
+        assert_close(other, leaf, rtol=2e-6, atol=2e-6)
+        rows = np.stack([np.stack([np.asarray(looped[i][j][k], np.float64) for j in range(3)]) for i in range(2)])
+        assert_close(np.moveaxis(rows, (0, 1), (out, out + 1)), leaf, rtol=2e-6, atol=2e-6)
+
+
+def law_jit_equals_eager(case: Case, function):
+    arguments = as_arrays(draw(case))
+    call = caller(case, function)
+    for one, other in zip(jax.tree.leaves(jax.jit(call)(arguments)), jax.tree.leaves(call(arguments)), strict=True):
+        assert one.dtype == other.dtype
+        assert_close(one, other, rtol=2e-6, atol=2e-6)
+
+
+def law_type_in_is_type_out(case: Case, function):
+    drawn = draw(case)
+    call = jax.jit(caller(case, function))
+    for dtype in (jnp.bfloat16, jnp.float16, jnp.float32):
+        for leaf in numbers(call(as_arrays(drawn, dtype))):
+            assert leaf.dtype == (jnp.float32 if case.wide else dtype), (dtype, leaf.dtype)
+            assert not np.isnan(np.asarray(leaf, np.float32)).any(), dtype
+
+
+def law_float64_is_float64_with_the_gradient_of_finite_differences(case: Case, function):
+    with jax.enable_x64(True):
+        arguments = as_arrays(draw(case), jnp.float64)
+        call = caller(case, function)
+        for leaf in numbers(jax.jit(call)(arguments)):
+            assert leaf.dtype == jnp.float64
+        names = learned(case, arguments)
+        if not names or not case.smooth:
+            return
+        rest = {name: value for name, value in arguments.items() if name not in names}
+        only = jax.jit(lambda chosen: total(call)({**rest, **chosen}))
+        check_grads(
+            only, ({name: arguments[name] for name in names},), order=1, modes=("rev",), rtol=1e-5, atol=1e-5, eps=1e-6
+        )
+
+
+def law_numpy_and_integers_are_converted(case: Case, function):
+    drawn = draw(case)
+    call = caller(case, function)
+    expected = call(as_arrays(drawn))
+    found = call({name: jax.tree.map(np.asarray, value) for name, value in drawn.items()})
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.dtype == other.dtype
+        assert_close(one, other)
+
+
+def law_wrong_types_and_shapes_are_refused_by_name(case: Case, function):
+    call = caller(case, function)
+    arguments = as_arrays(draw(case))
+    own = {name: value for name, value in arguments.items() if name not in case.observed}
+    plain = [name for name in floats(own) if isinstance(own[name], jax.Array) and own[name].ndim]
+    title = function.__name__
+    for name in plain[:1]:
+        with pytest.raises(jaxtyping.TypeCheckError, match=title):
+            call({**arguments, name: arguments[name] > 0})
+        with pytest.raises(jaxtyping.TypeCheckError, match=title):
+            call({**arguments, name: arguments[name].tolist()})
+    if len(plain) > 1:
+        last = plain[-1]
+        with pytest.raises(jaxtyping.TypeCheckError, match=title):
+            call({**arguments, last: arguments[last][..., None]})
+    with pytest.raises(TypeError, match=title):
+        function(**own, **case.static, no_such_argument=1)
+
+
+def docstring_sections_missing(function) -> list[str]:
+    text = inspect.getdoc(function) or ""
+    return [section for section in ("Args:", "Returns:", "Example:", "$$", "References:") if section not in text]
+
+
+def law_devices_average_to_the_whole(case: Case, function, masked_mean):
+    """Under `pmap` on two devices the averaged gradient is that of the whole batch, mask and coupling included."""
+    batch = (8,)
+    arguments = as_arrays(draw(case, batch))
+    mask = jnp.array([True, True, False, True, True, False, False, False])  # three on one device, one on the other
+    axes, out = axes_of(case, arguments), out_axis(case)
+    names = learned(case, arguments)
+    knows_mask = "mask" in inspect.signature(function).parameters
+
+    def loss(chosen, rest, mask, axis_name):
+        static = dict(case.static)
+        if case.coupled:
+            static["axis_name"] = axis_name
+        if knows_mask and "mask" not in arguments:
+            static["mask"] = mask
+        result = function(**chosen, **rest, **static)
+        result = result if case.observe is None else case.observe(result)
+        sums = 0.0
+        for leaf in numbers(result):
+            if leaf.ndim == 0:
+                sums = sums + leaf
+                continue
+            rows = jnp.moveaxis(leaf, out, 0)
+            rows = rows.reshape(rows.shape[0], -1).mean(axis=1)
+            sums = sums + masked_mean(rows, mask, axis_name)
+        return sums
+
+    def split(name, leaf):
+        if axes[name] is None:
+            return jnp.stack([leaf, leaf])
+        return jnp.stack(jnp.split(leaf, 2, axis=axes[name]))
+
+    def parts(chosen):
+        return {
+            name: jax.tree.map(lambda leaf, name=name: split(name, leaf), arguments[name])
+            for name in arguments
+            if (name in names) == chosen
+        }
+
+    # A shift of the prediction, the same for every example, plays the shared parameter.
+    def of_shift(shift, data, rest, mask, axis_name):
+        moved = {name: jax.tree.map(lambda leaf: leaf + shift[name] * jnp.cos(leaf), data[name]) for name in data}
+        return loss(moved, rest, mask, axis_name)
+
+    shift = {name: jnp.zeros(()) for name in names}
+    whole = jax.grad(of_shift)(
+        shift,
+        {name: arguments[name] for name in names},
+        {name: arguments[name] for name in arguments if name not in names},
+        mask,
+        None,
+    )
+
+    def on_a_device(data, rest, mask):
+        return jax.lax.pmean(jax.grad(of_shift)(shift, data, rest, mask, "devices"), "devices")
+
+    spread = jax.pmap(on_a_device, "devices", devices=jax.local_devices()[:2])(
+        parts(True), parts(False), mask.reshape(2, 4)
+    )
+    for name in names:
+        assert_close(spread[name][0], whole[name], rtol=2e-5, atol=2e-5)
+        assert_close(spread[name][1], spread[name][0], rtol=0, atol=0)

@@ -1,0 +1,30 @@
+"""Plants a fault: executes a module's source with one exact change in it, beside the real module."""
+
+import importlib
+import inspect
+import types
+from collections.abc import Callable
+
+
+def execute(name: str, source: str) -> types.ModuleType:
+    """Executes source as a module that stands beside the real one."""
+    module = types.ModuleType(name)
+    module.__package__ = name.rpartition(".")[0]
+    exec(compile(source, f"<fault in {name}>", "exec"), module.__dict__)
+    return module
+
+
+def source_of(name: str) -> str:
+    return inspect.getsource(importlib.import_module(name))
+
+
+def changed(name: str, old: str, new: str) -> types.ModuleType:
+    """Executes a module with one change, which must be found exactly once."""
+    source = source_of(name)
+    assert source.count(old) == 1, f"{old!r} is in {name} {source.count(old)} times"
+    return execute(name, source.replace(old, new))
+
+
+def plant(module: str, function: str, old: str, new: str) -> Callable:
+    """Returns a function with a fault in it."""
+    return getattr(changed(module, old, new), function)

@@ -1,0 +1,107 @@
+"""One set of laws over all public functions of layers 1 and 2, found by introspection."""
+
+import importlib
+import inspect
+
+import jax
+import pytest
+
+import conformance as laws
+from bellmax.losses import masked_mean
+from cases import all_cases, all_exempt
+from faults import plant
+
+FOLDERS = ("returns",)
+CASES = all_cases()
+every = pytest.mark.parametrize("name", CASES)
+FAULTS = [(name, index) for name, case in CASES.items() for index in range(len(case.faults))]
+
+
+@pytest.fixture(autouse=True)
+def strict():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def public_functions():
+    for folder in FOLDERS:
+        module = importlib.import_module(f"bellmax.{folder}")
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and not name.startswith("_"):
+                yield f"{folder}.{name}"
+
+
+def test_every_public_function_has_a_case_or_a_reason():
+    tested = {name.split(":")[0] for name in CASES} | set(all_exempt())
+    public = set(public_functions())
+    assert public - tested == set(), "without a case"
+    assert tested - public == set(), "cases of nothing public"
+    assert not {name.split(":")[0] for name in CASES} & set(all_exempt())
+
+
+@pytest.mark.parametrize("name", sorted(set(public_functions())))
+def test_docstring_says_equation_arguments_example_and_source(name):
+    folder, _, function = name.partition(".")
+    missing = laws.docstring_sections_missing(getattr(importlib.import_module(f"bellmax.{folder}"), function))
+    assert missing == ([] if function != "masked_mean" else ["References:"])
+
+
+@every
+def test_equals_the_oracle(name):
+    laws.law_equals_the_oracle(CASES[name], CASES[name].function)
+
+
+@every
+def test_gradients_flow_where_they_should(name):
+    laws.law_gradients_flow_where_they_should(CASES[name], CASES[name].function)
+
+
+@every
+def test_finite_at_the_edges(name):
+    laws.law_finite_at_the_edges(CASES[name], CASES[name].function)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.coupled])
+def test_batch_axes_equal_vmap_equal_a_loop(name):
+    laws.law_batch_axes_equal_vmap_equal_a_loop(CASES[name], CASES[name].function)
+
+
+@every
+def test_jit_equals_eager(name):
+    laws.law_jit_equals_eager(CASES[name], CASES[name].function)
+
+
+@every
+def test_type_in_is_type_out(name):
+    laws.law_type_in_is_type_out(CASES[name], CASES[name].function)
+
+
+@every
+def test_float64_is_float64_with_the_gradient_of_finite_differences(name):
+    laws.law_float64_is_float64_with_the_gradient_of_finite_differences(CASES[name], CASES[name].function)
+
+
+@every
+def test_numpy_arrays_are_converted(name):
+    laws.law_numpy_and_integers_are_converted(CASES[name], CASES[name].function)
+
+
+@every
+def test_wrong_types_and_shapes_are_refused_by_name(name):
+    laws.law_wrong_types_and_shapes_are_refused_by_name(CASES[name], CASES[name].function)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("losses.")])
+def test_devices_average_to_the_whole(name):
+    laws.law_devices_average_to_the_whole(CASES[name], CASES[name].function, masked_mean)
+
+
+@pytest.mark.parametrize(("name", "index"), FAULTS, ids=[f"{name}-{index}" for name, index in FAULTS])
+def test_the_fault_is_seen(name, index):
+    case = CASES[name]
+    old, new = case.faults[index]
+    faulty = plant(case.module or case.function.__module__, case.function.__name__, old, new)
+    with pytest.raises(AssertionError):
+        laws.law_equals_the_oracle(case, faulty)
+        laws.law_gradients_flow_where_they_should(case, faulty)
+        laws.law_finite_at_the_edges(case, faulty)
