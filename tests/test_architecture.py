@@ -13,6 +13,7 @@ LAYERS = {
     "returns": 1,
     "transforms": 1,
     "distributional": 1,
+    "exploration": 1,
     "losses": 2,
     "networks": 2,
     "policies": 2,
@@ -22,7 +23,7 @@ LAYERS = {
     "training": 4,
     "experiment": 5,
 }
-LEARNING = {"returns", "transforms", "distributional", "losses", "networks", "policies", "algorithms"}
+LEARNING = {"returns", "transforms", "distributional", "exploration", "losses", "networks", "policies", "algorithms"}
 WORLD = {"envs", "replay"}
 BASE = {"jax", "numpy", "equinox", "optax", "jaxtyping", "beartype"}
 ALSO = {
@@ -123,7 +124,9 @@ def test_importing_bellmax_loads_nothing_heavy():
 
 
 def test_losses_and_returns_load_without_the_rest():
-    loaded = loaded_by("import bellmax.losses, bellmax.returns")
+    loaded = loaded_by(
+        "import bellmax.losses, bellmax.returns, bellmax.distributional, bellmax.transforms, bellmax.exploration"
+    )
     assert not loaded & {"distrax", "tensorflow_probability", "gymnasium", "gymnax", "flashbax"}
 
 

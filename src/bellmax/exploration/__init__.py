@@ -1,0 +1,2 @@
+"""Bonuses for what is new: features and counts in, one intrinsic reward an example out."""
+
