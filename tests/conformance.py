@@ -4,6 +4,7 @@ A law takes the function under test, so that it can be run on a faulty copy of i
 """
 
 import inspect
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -266,14 +267,15 @@ def law_devices_average_to_the_whole(case: Case, function, masked_mean):
 
     def parts(chosen):
         return {
-            name: jax.tree.map(lambda leaf, name=name: split(name, leaf), arguments[name])
-            for name in arguments
-            if (name in names) == chosen
+            name: jax.tree.map(partial(split, name), arguments[name]) for name in arguments if (name in names) == chosen
         }
 
     # A shift of the prediction, the same for every example, plays the shared parameter.
     def of_shift(shift, data, rest, mask, axis_name):
-        moved = {name: jax.tree.map(lambda leaf: leaf + shift[name] * jnp.cos(leaf), data[name]) for name in data}
+        def move(by, leaf):
+            return leaf + by * jnp.cos(leaf)
+
+        moved = {name: jax.tree.map(partial(move, shift[name]), data[name]) for name in data}
         return loss(moved, rest, mask, axis_name)
 
     shift = {name: jnp.zeros(()) for name in names}
@@ -294,3 +296,9 @@ def law_devices_average_to_the_whole(case: Case, function, masked_mean):
     for name in names:
         assert_close(spread[name][0], whole[name], rtol=2e-5, atol=2e-5)
         assert_close(spread[name][1], spread[name][0], rtol=0, atol=0)
+
+
+def every_law_that_sees_faults(case: Case, function):
+    law_equals_the_oracle(case, function)
+    law_gradients_flow_where_they_should(case, function)
+    law_finite_at_the_edges(case, function)
