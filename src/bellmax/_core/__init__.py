@@ -22,6 +22,7 @@ from ._records import Feedback as Feedback
 from ._records import Transition as Transition
 from ._reduce import Mean as Mean
 from ._reduce import masked_mean as masked_mean
+from ._reduce import mean_and_variance as mean_and_variance
 from ._reduce import pmean as pmean
 from ._reduce import psum as psum
 from ._reduce import standardise as standardise

@@ -59,10 +59,8 @@ def value_and_grad_in_blocks(loss, axis_name: str | None = None):
             result = local(model, examples)
         else:
             cut = jax.tree.map(lambda leaf: leaf.reshape(blocks, -1, *leaf.shape[1:]), examples)
-            zero = jax.tree.map(
-                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-                eqx.filter_eval_shape(local, model, jax.tree.map(lambda leaf: leaf[0], cut)),
-            )
+            shapes = eqx.filter_eval_shape(local, model, jax.tree.map(lambda leaf: leaf[0], cut))
+            zero = jax.tree.map(jnp.zeros_like, shapes)
             total, _ = jax.lax.scan(
                 lambda sum, block: (jax.tree.map(jnp.add, sum, local(model, block)), None), zero, cut
             )

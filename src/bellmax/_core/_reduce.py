@@ -78,8 +78,15 @@ class Mean(eqx.Module):
         return self.total / jnp.where(self.weight == 0, jnp.nan, self.weight)
 
 
+def mean_and_variance(
+    x: Float[Array, "*batch"], axis_name: str | None = None
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Returns the mean and the variance over all axes and all devices."""
+    mean = pmean(jnp.mean(x), axis_name)
+    return mean, pmean(jnp.mean(jnp.square(x - mean)), axis_name)
+
+
 def standardise(x: Float[Array, "*batch"], axis_name: str | None = None) -> Float[Array, "*batch"]:
     """Shifts and scales numbers to mean 0 and variance 1, over all axes and all devices."""
-    mean = pmean(jnp.mean(x), axis_name)
-    variance = pmean(jnp.mean(jnp.square(x - mean)), axis_name)
+    mean, variance = mean_and_variance(x, axis_name)
     return (x - mean) / (jnp.sqrt(variance) + 1e-8)

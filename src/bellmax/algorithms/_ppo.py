@@ -21,6 +21,7 @@ from .._core import (
     guard,
     init_optimiser,
     lane_keys,
+    mean_and_variance,
     model_scan,
     pmean,
     random_order,
@@ -213,10 +214,7 @@ class PPO(AbstractAlgorithm[PPOState]):
 
 def _explained_variance(value, target, axis_name):
     """Returns how much of the target's variance the value explains: 1 for all, 0 for none, NaN if there is none."""
-
-    def variance(x):
-        return pmean(jnp.mean(jnp.square(x - pmean(jnp.mean(x), axis_name))), axis_name)
-
-    spread = variance(target)
+    _, spread = mean_and_variance(target, axis_name)
+    _, unexplained = mean_and_variance(target - value, axis_name)
     rounding = jnp.finfo(target.dtype).eps * pmean(jnp.mean(jnp.square(target)), axis_name)
-    return jnp.where(spread > rounding, 1 - variance(target - value) / jnp.where(spread > 0, spread, 1), jnp.nan)
+    return jnp.where(spread > rounding, 1 - unexplained / jnp.where(spread > 0, spread, 1), jnp.nan)

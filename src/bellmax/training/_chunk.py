@@ -35,5 +35,4 @@ def train_chunk(
         return state, jax.tree.map(jnp.add, total, metrics)
 
     metrics = jax.eval_shape(lambda state: trainer.step(state, axis_name=axis_name)[1], state)
-    zero = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
-    return jax.lax.fori_loop(0, calls, step, (state, zero))
+    return jax.lax.fori_loop(0, calls, step, (state, jax.tree.map(jnp.zeros_like, metrics)))

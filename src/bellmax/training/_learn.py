@@ -44,7 +44,7 @@ def learn_off_policy(
 
     def wait(state):
         metrics = jax.eval_shape(learn, state)[1]
-        return state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+        return state, jax.tree.map(jnp.zeros_like, metrics)
 
     return jax.lax.cond(step >= needs.warm_up, learn, wait, state)
 
