@@ -3,7 +3,9 @@ import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
+import pytest
 import rlax
 
 from bellmax.returns import gae, lambda_returns
@@ -71,3 +73,11 @@ def test_equals_rlax_where_values_are_one_sequence():
     with lenient():
         expected = rlax.truncated_generalized_advantage_estimation(rewards, discounts, 0.9, values)
     assert_close(gae(values[:-1], rewards, discounts, values[1:], 0.9), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_values_that_do_not_fit_are_refused_where_rlax_broadcasts_them():
+    ones = jnp.ones(3)
+    with pytest.raises(jaxtyping.TypeCheckError, match="gae"):
+        gae(ones[:1], ones, ones, ones[:1], 0.9)
+    with lenient():
+        assert rlax.truncated_generalized_advantage_estimation(ones, ones, 0.9, ones[:2]).shape == (3,)

@@ -109,3 +109,10 @@ def test_an_empty_trajectory_is_refused():
     empty = jnp.zeros((0, 2))
     with pytest.raises(ValueError, match="at least one step"):
         n_step_returns(empty, empty, empty, 2)
+
+
+def test_half_precision_stays_where_rlax_widens_it():
+    rewards = jnp.ones(3, jnp.bfloat16)
+    assert n_step_returns(rewards, rewards, rewards, 2).dtype == jnp.bfloat16
+    with lenient():
+        assert rlax.n_step_bootstrapped_returns(rewards, rewards, rewards, 2).dtype == jnp.float32
