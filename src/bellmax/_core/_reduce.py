@@ -25,7 +25,7 @@ def masked_mean(
 ) -> Float[Array, ""]:
     r"""Averages the examples that a mask keeps.
 
-    $$\frac{\sum_i m_i x_i}{\max(\bar m, \text{tiny})}, \qquad \bar m = \text{pmean}_{devices} \sum_i m_i$$
+    $$\frac{\sum_i m_i x_i}{\bar m}, \qquad \bar m = \text{pmean}_{devices} \sum_i m_i$$
 
     The denominator is averaged across devices, the numerator is not: the `pmean` of this value, and of its gradients,
     is then the mean over all examples of all devices, however unevenly the mask falls on them.
@@ -46,7 +46,7 @@ def masked_mean(
     weight = mask.astype(wide.dtype)
     total = jnp.sum(weight * jnp.where(weight == 0, 0, wide))
     count = pmean(jnp.sum(weight), axis_name)
-    return (total / jnp.maximum(count, jnp.finfo(wide.dtype).tiny)).astype(x.dtype)
+    return (total / jnp.where(count > 0, count, 1)).astype(x.dtype)
 
 
 class Mean(eqx.Module):
