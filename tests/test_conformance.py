@@ -11,7 +11,7 @@ from bellmax.losses import masked_mean
 from cases import all_cases, all_exempt
 from faults import plant
 
-FOLDERS = ("returns",)
+FOLDERS = ("returns", "transforms", "distributional", "exploration", "losses", "policies")
 CASES = all_cases()
 every = pytest.mark.parametrize("name", CASES)
 FAULTS = [(name, index) for name, case in CASES.items() for index in range(len(case.faults))]

@@ -30,11 +30,12 @@ class Mutant:
 
 
 _LAMBDA, _GAE, _N_STEP = ("bellmax.returns._lambda", "bellmax.returns._gae", "bellmax.returns._n_step")
-_PPO, _VALUE, _Q = "bellmax.losses._policy_gradient", "bellmax.losses._value", "bellmax.losses._q_learning"
+_PPO, _VALUE, _Q = "bellmax.losses._ppo", "bellmax.losses._value", "bellmax.losses._q_learning"
 _GREEDY, _DISCRETE = "bellmax.policies._epsilon_greedy", "bellmax.policies._discrete"
 _BOLTZMANN, _CATEGORICAL = "bellmax.policies._boltzmann", "bellmax.policies._categorical"
 _GAUSSIAN, _NUMERICS = "bellmax.policies._gaussian", "bellmax._core._numerics"
 _REDUCE, _RANDOM, _GRADIENT = "bellmax._core._reduce", "bellmax._core._random", "bellmax._core._gradient"
+_BOOTSTRAP = "bellmax.losses._bootstrap"
 
 MUTANTS = [
     # Returns
@@ -131,7 +132,7 @@ MUTANTS = [
         "ratio clip missing",
         _PPO,
         "ppo_clip_loss",
-        "jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage",
+        "jnp.clip(ratio, 1 - epsilon, 1 + high) * advantage",
         "ratio * advantage",
         helpers.check_ppo_gradient_sides,
     ),
@@ -204,27 +205,30 @@ MUTANTS = [
     ),
     Mutant(
         "gradient leaks into the Q target",
-        _Q,
+        _BOOTSTRAP,
         "q_learning_error",
-        "jax.lax.stop_gradient(target) - take_action",
-        "target - take_action",
+        "jax.lax.stop_gradient(target) - prediction",
+        "target - prediction",
         helpers.check_q_learning_target_is_data,
+        through=_Q,
     ),
     Mutant(
         "gradient leaks into the double Q target",
-        _Q,
+        _BOOTSTRAP,
         "double_q_learning_error",
-        "jax.lax.stop_gradient(target) - take_action",
-        "target - take_action",
+        "jax.lax.stop_gradient(target) - prediction",
+        "target - prediction",
         helpers.check_double_q_target_is_data,
+        through=_Q,
     ),
     Mutant(
         "masked terminal state poisons",
-        _Q,
+        _BOOTSTRAP,
         "q_learning_error",
         "multiply_no_nan(next_value, discount)",
         "discount * next_value",
         helpers.check_q_learning_masked_terminal,
+        through=_Q,
     ),
     Mutant(
         "mean of the next values for the best",
@@ -246,7 +250,7 @@ MUTANTS = [
         "epsilon spread over the other actions",
         _GREEDY,
         "epsilon_greedy",
-        "(1 - epsilon) * greedy + epsilon / q.shape[-1]",
+        "(1 - epsilon) * greedy + epsilon * self._share",
         "(1 - epsilon) * greedy + epsilon / (q.shape[-1] - 1) * (1 - greedy)",
         helpers.check_epsilon_greedy_probs,
     ),
@@ -255,7 +259,7 @@ MUTANTS = [
         _GREEDY,
         "epsilon_greedy",
         "(q == best).astype(q.dtype)",
-        "jax.nn.one_hot(jnp.argmax(q, axis=-1), q.shape[-1], dtype=q.dtype)",
+        "(jnp.arange(q.shape[-1]) == jnp.argmax(q, axis=-1, keepdims=True)).astype(q.dtype)",
         helpers.check_epsilon_greedy_probs,
     ),
     Mutant(
@@ -268,19 +272,21 @@ MUTANTS = [
     ),
     Mutant(
         "samples beside the probabilities",
-        _GREEDY,
+        _DISCRETE,
         "epsilon_greedy",
-        "<= uniform[..., None]",
-        "<= 1 - uniform[..., None] ** 2",
+        "<= level[None]",
+        "<= 1 - level[None] ** 2",
         helpers.check_epsilon_greedy_frequencies,
+        through=_GREEDY,
     ),
     Mutant(
         "an impossible action can be drawn",
-        _GREEDY,
+        _DISCRETE,
         "epsilon_greedy",
-        "* cumulative[None, ..., -1]",
-        "* 1.001",
+        "uniform * total[None]",
+        "uniform * 1.001",
         helpers.check_epsilon_greedy_frequencies,
+        through=_GREEDY,
     ),
     Mutant(
         "temperature multiplies",
@@ -328,8 +334,8 @@ MUTANTS = [
         "samples are uniform",
         _DISCRETE,
         "categorical",
-        "jax.random.categorical(key, self.logits, shape=shape)",
-        "jax.random.categorical(key, 0 * self.probs, shape=shape)",
+        "return _draw(probs,",
+        "return _draw(jnp.ones_like(probs),",
         helpers.check_categorical_frequencies,
         through=_CATEGORICAL,
     ),
@@ -385,8 +391,8 @@ MUTANTS = [
         "distance in the wrong deviation",
         _GAUSSIAN,
         "gaussian",
-        "/ other_dist.stddev()",
-        "/ self.stddev()",
+        "jnp.exp(-0.5 * other_dist._bounded_logvar)",
+        "jnp.exp(-0.5 * self._bounded_logvar)",
         helpers.check_gaussian_kl,
     ),
     # Core

@@ -1,46 +1,67 @@
-"""Objectives of policies."""
+"""Objectives that are linear in the log-probability of an action."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, checked, guard, ratio_of
+from .._core import checked, multiply_no_nan
+from ._data import as_data
 
 
 @checked
-def ppo_clip_loss(
-    log_ratio: Float[Array, "*batch"], advantage: Float[Array, "*batch"], *, epsilon: RealScalarLike = 0.2
-) -> Float[Array, "*batch"]:
-    r"""The clipped surrogate of proximal policy optimisation, with its sign turned for minimising.
+def policy_gradient_loss(log_prob: Float[Array, "*batch"], advantage: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    r"""The score-function objective of REINFORCE and of advantage actor-critics.
 
-    $$L = -\min(\rho A,\ \text{clip}(\rho, 1-\epsilon, 1+\epsilon)\,A), \qquad
-      \rho = \exp\left(\log \pi(a|s) - \log \mu(a|s)\right)$$
+    $$L = -A \log \pi(a|s), \qquad -\nabla L = A\, \nabla \log \pi(a|s)$$
 
-    The gradient is zero once the ratio has moved past its bound in the direction that the advantage favours.
+    A zero advantage erases what it multiplies, the −∞ of an impossible action included.
 
     Args:
-        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$, learner minus behaviour, in nats. Beyond ±40 (±9 in float16) it is
-            clipped, so that the loss and its gradient stay finite; NaN stays NaN.
-        advantage: $A$, in any unit; its gradient is stopped.
-        epsilon: $\epsilon > 0$, how far the ratio may move.
+        log_prob: $\log \pi(a|s)$ of the action taken, in nats.
+        advantage: $A$, a return or an advantage in any unit; its gradient is stopped.
 
     Returns:
-        The loss of each example.
+        The loss of each example. Only its gradient has a meaning.
 
     Raises:
-        ValueError: If ε is known and not positive.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> loss = ppo_clip_loss(jnp.log(jnp.array([1.0, 2.0, 2.0])), jnp.array([1.0, 1.0, -1.0]))
-        >>> [round(each, 4) for each in loss.tolist()]
-        [-1.0, -1.2, 2.0]
+        >>> policy_gradient_loss(jnp.array([-1.0, -2.0]), jnp.array([3.0, -1.0])).tolist()
+        [3.0, -2.0]
 
     References:
-        Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347, equation 7.
+        Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning*, 1992.
+        Mnih et al., *Asynchronous Methods for Deep Reinforcement Learning*, 2016, arXiv:1602.01783.
     """
-    epsilon = jnp.asarray(guard(epsilon, lambda x: x > 0, "ppo_clip_loss: epsilon must be positive"), log_ratio.dtype)
-    advantage = jax.lax.stop_gradient(advantage)
-    ratio = ratio_of(log_ratio)
-    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - epsilon, 1 + epsilon) * advantage)
+    return multiply_no_nan(log_prob, -as_data(advantage, log_prob))
+
+
+@checked
+def behaviour_cloning_loss(log_prob: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    r"""Imitates actions: the negative log-likelihood, finite for impossible ones.
+
+    $$L = -\max\left(\log \pi(a|s),\ x_{min}\right)$$
+
+    The floor $x_{min}$ is the lowest finite number of the type, about −3.4e38 in float32. Below it the gradient is
+    zero. A weight of zero erases such an example (`weight * loss`), but the sum of two of them overflows.
+
+    Args:
+        log_prob: $\log \pi(a|s)$ of the demonstrated action, in nats.
+
+    Returns:
+        The loss of each example, in nats.
+
+    Raises:
+        jaxtyping.TypeCheckError: If the log-probability is not floating point.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> behaviour_cloning_loss(jnp.array([-0.5, -2.0])).tolist()
+        [0.5, 2.0]
+
+    References:
+        Pomerleau, *ALVINN: An Autonomous Land Vehicle in a Neural Network*, 1989. Hessel et al., *Muesli: Combining
+        Improvements in Policy Optimization*, 2021, arXiv:2104.06159, for sampled policy targets.
+    """
+    return -jnp.maximum(log_prob, jnp.finfo(log_prob.dtype).min)

@@ -74,3 +74,42 @@ def clipped_value_loss(
     old_value = jax.lax.stop_gradient(old_value)
     moved = old_value + jnp.clip(value - old_value, -epsilon, epsilon)
     return jnp.maximum(value_loss(value, target), value_loss(moved, target))
+
+
+@checked
+def expectile_loss(
+    prediction: Float[Array, "*batch"], target: Float[Array, "*batch"], *, expectile: RealScalarLike = 0.7
+) -> Float[Array, "*batch"]:
+    r"""Regression on an expectile: squares that weigh more on one side.
+
+    $$L = |\tau - 1\{u < 0\}|\, u^2, \qquad u = G - V$$
+
+    Above a half, targets that lie above the prediction weigh more, and the prediction tends to the largest target as
+    τ tends to 1. At a half this is `value_loss`.
+
+    Args:
+        prediction: $V$.
+        target: $G$, such as $Q(s, a)$ of a target network, in the same units; its gradient is stopped.
+        expectile: $\tau$, above 0 and below 1.
+
+    Returns:
+        The loss of each example, in squared units.
+
+    Raises:
+        ValueError: If τ is known and not between 0 and 1.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss = expectile_loss(jnp.array([0.0, 0.0]), jnp.array([1.0, -1.0]))
+        >>> [round(each, 4) for each in loss.tolist()]
+        [0.7, 0.3]
+
+    References:
+        Kostrikov, Nair and Levine, *Offline Reinforcement Learning with Implicit Q-Learning*, 2021, arXiv:2110.06169,
+        section 4.1.
+    """
+    message = "expectile_loss: expectile must be between 0 and 1"
+    expectile = jnp.asarray(guard(expectile, lambda x: (x > 0) & (x < 1), message), prediction.dtype)
+    gap = jax.lax.stop_gradient(target) - prediction
+    return jnp.where(gap < 0, 1 - expectile, expectile) * jnp.square(gap)

@@ -1,0 +1,194 @@
+"""Actors that follow a critic, and the temperature that keeps them random."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._core import RealScalarLike, at_least_float32, checked, expected_value, guard, multiply_no_nan
+from ._data import as_data
+from ._kl import entropy_loss
+
+
+@checked
+def dpg_loss(
+    action: Float[Array, "*batch action_dim"],
+    dq_daction: Float[Array, "*batch action_dim"],
+    *,
+    clip: RealScalarLike | None = None,
+) -> Float[Array, "*batch"]:
+    r"""The deterministic policy gradient, out of the critic's slope.
+
+    $$L = \tfrac{1}{2} \left\| \text{sg}(a + g) - a \right\|^2, \qquad g = \nabla_a Q(s, a), \qquad
+      \nabla_a L = -g$$
+
+    Args:
+        action: $a = \pi(s)$, in the units of the action.
+        dq_daction: $g$, in those of the value per action; its gradient is stopped.
+        clip: Largest Euclidean norm of $g$ in an example; longer ones are scaled down. None means none.
+
+    Returns:
+        The loss of each example, half the squared length of $g$, summed over dimensions.
+
+    Raises:
+        ValueError: If the clip is known and not positive.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> action, slope = jnp.zeros(2), jnp.array([3.0, 4.0])
+        >>> dpg_loss(action, slope).item(), dpg_loss(action, slope, clip=1.0).item()
+        (12.5, 0.5)
+
+    References:
+        Silver et al., *Deterministic Policy Gradient Algorithms*, 2014. Lillicrap et al., *Continuous Control with Deep
+        Reinforcement Learning*, 2015, arXiv:1509.02971.
+    """
+    slope = as_data(dq_daction, action)
+    if clip is not None:
+        largest = as_data(guard(clip, lambda x: x > 0, "dpg_loss: clip must be positive"), action)
+        slope = slope * jnp.minimum(1, largest / _length(slope))
+    # Adding the slope before the action is subtracted would round it to the action's precision.
+    return 0.5 * jnp.sum(jnp.square(slope + (jax.lax.stop_gradient(action) - action)), axis=-1)
+
+
+def _length(x):
+    """Euclidean norm of the last axis, kept; neither overflows nor is zero."""
+    largest = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), jnp.finfo(x.dtype).tiny)
+    return largest * jnp.sqrt(jnp.sum(jnp.square(x / largest), axis=-1, keepdims=True))
+
+
+@checked
+def sac_actor_loss(
+    log_prob: Float[Array, "*batch"], q: Float[Array, "*batch"], alpha: RealScalarLike
+) -> Float[Array, "*batch"]:
+    r"""The actor's objective of soft actor-critic, at an action drawn by reparametrisation.
+
+    $$L = \alpha \log \pi(\tilde a|s) - Q(s, \tilde a), \qquad \tilde a = f_\pi(\varepsilon; s)$$
+
+    The gradient reaches the policy through the log-probability and, by way of the action, through the critic; the
+    critic's own parameters must be held fixed by the caller. Of several critics, pass the minimum.
+
+    Args:
+        log_prob: $\log \pi(\tilde a|s)$ in nats.
+        q: $Q(s, \tilde a)$, in the units of the reward.
+        alpha: $\alpha \ge 0$, the temperature in units of reward per nat; its gradient is stopped.
+
+    Returns:
+        The loss of each example, in the units of the reward.
+
+    Raises:
+        ValueError: If α is known and negative.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> sac_actor_loss(jnp.array([-1.0]), jnp.array([2.0]), 0.5).tolist()
+        [-2.5]
+
+    References:
+        Haarnoja et al., *Soft Actor-Critic Algorithms and Applications*, 2018, arXiv:1812.05905, equation 9.
+    """
+    alpha = as_data(guard(alpha, lambda x: x >= 0, "sac_actor_loss: alpha must not be negative"), log_prob)
+    return multiply_no_nan(log_prob, alpha) - q.astype(log_prob.dtype)
+
+
+@checked
+def temperature_loss(
+    multiplier: RealScalarLike, log_prob: Float[Array, "*batch"], target_entropy: RealScalarLike
+) -> Float[Array, "*batch"]:
+    r"""Moves the temperature of soft actor-critic until the policy has the entropy that is asked for.
+
+    $$L = -m\ \text{sg}\left(\log \pi(\tilde a|s) + \bar{\mathcal{H}}\right)$$
+
+    With the multiplier $m = \alpha = e^{x}$ of a parameter $x$ this is the paper's form; with $m = x = \log \alpha$ it
+    is the one that many implementations use, whose steps do not shrink with α.
+
+    Args:
+        multiplier: $m$, either $\alpha$ or $\log \alpha$; the only way the gradient takes.
+        log_prob: $\log \pi(\tilde a|s)$ in nats; its gradient is stopped.
+        target_entropy: $\bar{\mathcal{H}}$ in nats, commonly minus the number of action dimensions.
+
+    Returns:
+        The loss of each example.
+
+    Raises:
+        jaxtyping.TypeCheckError: If the log-probability is not floating point.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> temperature_loss(0.5, jnp.array([-1.0, 3.0]), -2.0).tolist()
+        [1.5, -0.5]
+
+    References:
+        Haarnoja et al., *Soft Actor-Critic Algorithms and Applications*, 2018, arXiv:1812.05905, equation 18.
+    """
+    return -jnp.asarray(multiplier, log_prob.dtype) * (as_data(log_prob, log_prob) + as_data(target_entropy, log_prob))
+
+
+@checked
+def discrete_sac_actor_loss(
+    logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"], alpha: RealScalarLike
+) -> Float[Array, "*batch"]:
+    r"""The actor's objective of soft actor-critic in expectation over discrete actions.
+
+    $$L = \sum_a \pi(a|s) \left(\alpha \log \pi(a|s) - Q(s, a)\right)$$
+
+    Its minimum is $\pi \propto e^{Q/\alpha}$. Actions masked with −∞ add nothing, whatever their value.
+
+    Args:
+        logits: Unnormalised log-probabilities in nats; −∞ for illegal actions, at least one legal.
+        q: $Q(s, \cdot)$, in the units of the reward; its gradient is stopped. Of several critics, the minimum.
+        alpha: $\alpha \ge 0$, the temperature in units of reward per nat; its gradient is stopped.
+
+    Returns:
+        The loss of each example, in the units of the reward.
+
+    Raises:
+        ValueError: If α is known and negative.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss = discrete_sac_actor_loss(jnp.zeros(2), jnp.array([1.0, 3.0]), 0.5)
+        >>> round(loss.item(), 4)
+        -2.3466
+
+    References:
+        Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207, equation 12.
+    """
+    log_probs = jax.nn.log_softmax(at_least_float32(logits), axis=-1)
+    alpha = as_data(guard(alpha, lambda x: x >= 0, "discrete_sac_actor_loss: alpha must not be negative"), log_probs)
+    soft = alpha * log_probs - as_data(q, log_probs)
+    return expected_value(soft, jnp.exp(log_probs)).astype(logits.dtype)
+
+
+@checked
+def discrete_temperature_loss(
+    multiplier: RealScalarLike, logits: Float[Array, "*batch actions"], target_entropy: RealScalarLike
+) -> Float[Array, "*batch"]:
+    r"""Moves the temperature of discrete soft actor-critic until the policy has the entropy that is asked for.
+
+    $$L = m\ \text{sg}\left(\mathcal{H}(\pi(\cdot|s)) - \bar{\mathcal{H}}\right)$$
+
+    Args:
+        multiplier: $m$, either $\alpha$ or $\log \alpha$, as in `temperature_loss`; the only way the gradient takes.
+        logits: Unnormalised log-probabilities in nats; −∞ for illegal actions, at least one legal. Their gradient is
+            stopped.
+        target_entropy: $\bar{\mathcal{H}}$ in nats, commonly $0.98 \log n$ for $n$ actions.
+
+    Returns:
+        The loss of each example.
+
+    Raises:
+        jaxtyping.TypeCheckError: If there is no axis of actions.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(discrete_temperature_loss(2.0, jnp.zeros(2), 0.5).item(), 4)
+        0.3863
+
+    References:
+        Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207, equation 11.
+    """
+    entropy = -jax.lax.stop_gradient(entropy_loss(logits))
+    return jnp.asarray(multiplier, logits.dtype) * (entropy - as_data(target_entropy, entropy)).astype(logits.dtype)

@@ -1,0 +1,143 @@
+"""Policies out of data that others collected: weighted imitation."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from .._core import RealScalarLike, at_least_float32, checked, guard, masked_mean, multiply_no_nan
+from ._data import as_data
+from ._policy_gradient import policy_gradient_loss
+from ._weights import exponential_weights
+
+
+@checked
+def awr_loss(
+    log_prob: Float[Array, "*batch"],
+    advantage: Float[Array, "*batch"],
+    *,
+    temperature: RealScalarLike = 1.0,
+    max_weight: RealScalarLike = 20.0,
+) -> Float[Array, "*batch"]:
+    r"""Imitation weighted by the exponential of the advantage, the weight bounded.
+
+    $$L = -\min\left(e^{A/T},\ w_{max}\right) \log \pi(a|s)$$
+
+    It is also the actor of implicit Q-learning, with $w_{max} = 100$ and $T = 1/\beta$. What a weight of zero
+    multiplies is erased.
+
+    Args:
+        log_prob: $\log \pi(a|s)$ of the action in the data, in nats.
+        advantage: $A$; its gradient is stopped.
+        temperature: $T > 0$, in the units of the advantage.
+        max_weight: $w_{max} > 0$.
+
+    Returns:
+        The loss of each example, in nats.
+
+    Raises:
+        ValueError: If the temperature or the bound is known and not positive.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> awr_loss(-jnp.ones(3), jnp.array([-jnp.inf, 0.0, 9.0])).tolist()
+        [0.0, 1.0, 20.0]
+
+    References:
+        Peng et al., *Advantage-Weighted Regression*, 2019, arXiv:1910.00177. Kostrikov, Nair and Levine, *Offline
+        Reinforcement Learning with Implicit Q-Learning*, 2021, arXiv:2110.06169, equation 7.
+    """
+    temperature = as_data(guard(temperature, lambda x: x > 0, "awr_loss: temperature must be positive"), log_prob)
+    largest = as_data(guard(max_weight, lambda x: x > 0, "awr_loss: max_weight must be positive"), log_prob)
+    weight = jnp.exp(jnp.minimum(as_data(advantage, log_prob) / temperature, jnp.log(largest)))
+    return multiply_no_nan(log_prob, -weight)
+
+
+@checked
+def awac_loss(
+    log_prob: Float[Array, "*batch"],
+    advantage: Float[Array, "*batch"],
+    *,
+    temperature: RealScalarLike = 1.0,
+    mask: Bool[Array, "*batch"] | Float[Array, "*batch"] | None = None,
+    axis_name: str | None = None,
+) -> Float[Array, ""]:
+    r"""Imitation weighted by a softmax of the advantages over the batch.
+
+    $$L = -\sum_i w_i \log \pi(a_i|s_i), \qquad w_i = \frac{m_i e^{A_i/T}}{\sum_j m_j e^{A_j/T}}$$
+
+    The weights are normalised over the examples of all devices: the `pmean` of this loss, and of its gradients, is that
+    of the whole batch.
+
+    Args:
+        log_prob: $\log \pi(a|s)$ of the action in the data, in nats.
+        advantage: $A$; its gradient is stopped.
+        temperature: $T > 0$, in the units of the advantage.
+        mask: $m$, which examples count; None means all. What it drops may be infinite or NaN.
+        axis_name: Name of the mapped device axis, or None.
+
+    Returns:
+        The loss of the batch, in nats; zero if the mask keeps nothing.
+
+    Raises:
+        ValueError: If the temperature is known and not positive.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss = awac_loss(jnp.array([-1.0, -2.0]), jnp.log(jnp.array([1.0, 3.0])))
+        >>> round(loss.item(), 4)
+        1.75
+
+    References:
+        Nair et al., *AWAC: Accelerating Online Reinforcement Learning with Offline Datasets*, 2020, arXiv:2006.09359,
+        equation 13.
+    """
+    temperature = guard(temperature, lambda x: x > 0, "awac_loss: temperature must be positive")
+    mask = jnp.ones_like(log_prob) if mask is None else mask
+    scaled = at_least_float32(jax.lax.stop_gradient(advantage))
+    weight, _ = exponential_weights(scaled / as_data(temperature, scaled), mask, axis_name)
+    return -masked_mean(log_prob, weight, axis_name)
+
+
+@checked
+def crr_loss(
+    log_prob: Float[Array, "*batch"],
+    advantage: Float[Array, "*batch"],
+    *,
+    kind: str = "binary",
+    temperature: RealScalarLike = 1.0,
+    max_weight: RealScalarLike = 20.0,
+) -> Float[Array, "*batch"]:
+    r"""Critic-regularised regression: imitates what the critic approves of.
+
+    $$L = -f \log \pi(a|s), \qquad f_{binary} = \mathbb{1}[A > 0], \qquad
+      f_{exp} = \min\left(e^{A/T},\ w_{max}\right)$$
+
+    Args:
+        log_prob: $\log \pi(a|s)$ of the action in the data, in nats.
+        advantage: $A = Q(s, a) - V(s)$; its gradient is stopped. NaN stays NaN.
+        kind: `"binary"` or `"exp"`.
+        temperature: $T > 0$, in the units of the advantage; for `"exp"`.
+        max_weight: $w_{max} > 0$; for `"exp"`.
+
+    Returns:
+        The loss of each example, in nats.
+
+    Raises:
+        ValueError: If the kind is neither, or a knob is known and not positive.
+        jaxtyping.TypeCheckError: If the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> crr_loss(-jnp.ones(2), jnp.array([-1.0, 1.0])).tolist()
+        [0.0, 1.0]
+
+    References:
+        Wang et al., *Critic Regularized Regression*, 2020, arXiv:2006.15134, equations 3 and 4.
+    """
+    if kind == "binary":
+        return policy_gradient_loss(log_prob, jnp.heaviside(advantage, jnp.zeros_like(advantage)))
+    if kind == "exp":
+        return awr_loss(log_prob, advantage, temperature=temperature, max_weight=max_weight)
+    raise ValueError(f'crr_loss: kind must be "binary" or "exp"; got {kind!r}')
