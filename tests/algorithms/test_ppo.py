@@ -12,7 +12,7 @@ from gymnasium import spaces as kinds
 from bellmax import algorithms, networks
 from bellmax._core import Spaces, _gradient
 from bellmax.algorithms import PPO, ActorCritic, Batch
-from bellmax.policies import CategoricalPolicy
+from bellmax.policies import Categorical
 from training import laws
 
 KINDS = ["discrete", "gaussian"]
@@ -192,7 +192,7 @@ def test_own_network_is_used():
     def network(spaces, *, key):
         zeros = jnp.zeros(spaces.observation.shape)
         return ActorCritic(
-            CategoricalPolicy(networks.MLP(zeros, int(spaces.action.n), (5,), key=key)),
+            Categorical(networks.MLP(zeros, int(spaces.action.n), (5,), key=key)),
             laws.LinearValue(jnp.zeros(3)),
         )
 

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+import rlax
 from jax.test_util import check_grads
 from scipy import special, stats
 
-from bellmax.policies import boltzmann, categorical, epsilon_greedy
+from bellmax.policies import boltzmann, categorical, epsilon_greedy, greedy
 from helpers import (
     assert_close,
     assert_frequencies,
@@ -299,3 +300,33 @@ def test_boltzmann_is_finite_in_value_and_gradient_at_the_coldest(tau):
     value, gradient = jax.jit(jax.value_and_grad(log_prob))(jnp.array(tau))
     assert jnp.isfinite(value)
     assert jnp.isfinite(gradient)
+
+
+# --- rlax ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Rlax")
+@pytest.mark.parametrize("name", ["epsilon_greedy", "greedy", "boltzmann", "categorical"])
+def test_equals_rlax(name):
+    q = np.random.default_rng(0).normal(size=(6, 4))
+    q[0], q[1], q[2, :2] = 1.0, [0.0, 2.0, 2.0, -1.0], 50.0
+    action = np.array([0, 1, 2, 3, 0, 1])
+    with lenient():
+        theirs, pi = {
+            "epsilon_greedy": lambda q: (rlax.epsilon_greedy(0.3), epsilon_greedy(q, 0.3)),
+            "greedy": lambda q: (rlax.greedy(), greedy(q)),
+            "boltzmann": lambda q: (rlax.softmax(0.5), boltzmann(q, 0.5)),
+            "categorical": lambda q: (rlax.softmax(), categorical(q)),
+        }[name](*float32(q))
+        assert_close(pi.probs, theirs.probs(*float32(q)))
+        assert_close(pi.entropy(), theirs.entropy(*float32(q)))
+        expected = np.asarray(theirs.logprob(action, *float32(q)))
+    # Where rlax has −∞ for an action that is not greedy, the log-probability is bounded below.
+    assert_close(pi.log_prob(action), np.maximum(expected, np.log(1e-15)) if "greedy" in name else expected)
+
+
+@pytest.mark.parametrize("eps", [0.0, 1.0])
+def test_the_slope_in_epsilon_at_its_bounds_is_that_of_the_inside(eps):
+    # d p / dε = −¾ for the best of four, ¼ for the others.
+    slope = jax.jacobian(lambda eps: epsilon_greedy(jnp.array([0.0, 1.0, 2.0, 3.0]), eps).probs)(eps)
+    assert_close(slope, [0.25, 0.25, 0.25, -0.75])

@@ -9,7 +9,16 @@ import pytest
 from jax.sharding import AxisType, PartitionSpec
 
 from bellmax._core import Distribution
-from bellmax.policies import boltzmann, categorical, epsilon_greedy, gaussian
+from bellmax.policies import (
+    bernoulli,
+    beta,
+    boltzmann,
+    categorical,
+    epsilon_greedy,
+    gaussian,
+    squashed_gaussian,
+    truncated_gaussian,
+)
 from helpers import (
     CountedTraces,
     assert_close,
@@ -24,13 +33,18 @@ from helpers import (
 _RNG = np.random.default_rng(0)
 _Q = _RNG.normal(size=(4, 3))
 _MU, _LOGVAR = _RNG.normal(size=(2, 4, 3))
+_LOW, _HIGH = np.tile([-1.0, -2.0, 0.0], (4, 1)), np.tile([1.0, 4.0, 2.0], (4, 1))
 
 # Maker from two arrays with batch axes in front, the arrays, and the distrax class it belongs to.
 DISTRIBUTIONS = {
     "epsilon_greedy": (epsilon_greedy, (_Q, np.array([0.1, 0.3, 0.5, 0.9])), distrax.EpsilonGreedy),
     "boltzmann": (boltzmann, (_Q, np.array([0.5, 1.0, 2.0, 4.0])), distrax.Softmax),
     "categorical": (categorical, (_Q,), distrax.Categorical),
+    "bernoulli": (bernoulli, (_Q,), distrax.Independent),
     "gaussian": (gaussian, (_MU, _LOGVAR), distrax.Independent),
+    "squashed_gaussian": (squashed_gaussian, (_MU / 2, _LOGVAR / 2 - 1, _LOW, _HIGH), distrax.Independent),
+    "truncated_gaussian": (truncated_gaussian, (_MU, _LOGVAR, _LOW, _HIGH), distrax.Independent),
+    "beta": (beta, (np.exp(_MU) + 1, np.exp(_LOGVAR) + 1, _LOW, _HIGH), distrax.Independent),
 }
 DISCRETE = ("epsilon_greedy", "boltzmann", "categorical")
 every = pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -43,6 +57,8 @@ def _make(name, dtype=jnp.float32):
 
 
 def _actions(name):
+    if name == "bernoulli":
+        return jnp.array(_MU > 0, jnp.int8)
     return jnp.array([0, 2, 1, 1]) if name in DISCRETE else jnp.full((4, 3), 0.3)
 
 
@@ -90,7 +106,7 @@ def test_shapes_and_type_of_samples(name, getkey):
             lambda sample_shape=sample_shape: pi.sample_and_log_prob(seed=key, sample_shape=sample_shape)
         )
         assert actions.shape == (*lead, 4, *event)
-        assert actions.dtype == pi.dtype == (jnp.int32 if name in DISCRETE else jnp.float32)
+        assert actions.dtype == pi.dtype == _actions(name).dtype
         assert log_probs.shape == (*lead, 4)
         assert jax.eval_shape(pi.log_prob, actions).shape == (*lead, 4)
     assert jax.eval_shape(pi.mode).shape == (4, *event)
@@ -162,7 +178,8 @@ def test_says_its_name_and_parameters(name):
 def test_log_probs_entropies_and_divergences_are_float32_or_wider(name):
     with lenient():
         actions, *numbers = _numbers(_make(name, jnp.bfloat16), jax.random.key(0))
-        assert actions.dtype == (jnp.int32 if name in DISCRETE else jnp.bfloat16)
+        own = _actions(name).dtype
+        assert actions.dtype == (jnp.bfloat16 if own == jnp.float32 else own)
         for number in numbers:
             assert number.dtype == jnp.float32
             assert np.isfinite(number).all()
@@ -255,7 +272,7 @@ def test_cond(name):
 def test_tree_map_and_paths(name):
     pi = _make(name)
     _assert_same(jax.tree.map(lambda leaf: leaf, pi), pi, name)
-    assert len(jax.tree.leaves(pi)) == len(DISTRIBUTIONS[name][1])
+    assert len(jax.tree.leaves(pi)) == len(type(pi).leaves)
     paths = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(pi)]
     assert len(set(paths)) == len(paths)
 

@@ -18,7 +18,7 @@ from bellmax import algorithms, envs, training
 from bellmax._core import Mean
 from bellmax.algorithms import ActorCritic, Batch, Feedback, OnPolicy, Transition
 from bellmax.envs import Spaces, Step
-from bellmax.policies import CategoricalPolicy, GaussianPolicy
+from bellmax.policies import Categorical, Gaussian
 
 collecting = importlib.import_module("bellmax.training._collect")
 
@@ -305,7 +305,7 @@ def linear_model(kind="discrete", seed=0):
         jnp.asarray(draw.normal(size=(ACTIONS, FEATURES)), jnp.float32),
         jnp.asarray(draw.normal(size=ACTIONS), jnp.float32),
     )
-    actor = CategoricalPolicy(network) if kind == "discrete" else GaussianPolicy(network, jnp.array([-0.3, 0.2]))
+    actor = Categorical(network) if kind == "discrete" else Gaussian(network, jnp.array([-0.3, 0.2]))
     return ActorCritic(actor, LinearValue(jnp.asarray(draw.normal(size=FEATURES), jnp.float32)))
 
 

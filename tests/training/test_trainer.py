@@ -11,7 +11,7 @@ import pytest
 from bellmax import algorithms, envs, training
 from bellmax._core import Counter
 from bellmax.algorithms import DQN, PPO, ActorCritic
-from bellmax.policies import CategoricalPolicy
+from bellmax.policies import Categorical
 from bellmax.training import Trainer
 from training import laws
 
@@ -144,7 +144,7 @@ def equinox_actor_critic(spaces, *, key):
     first, second = jax.random.split(key)
     inputs = spaces.observation.shape[0]
     return ActorCritic(
-        CategoricalPolicy(eqx.nn.MLP(inputs, int(spaces.action.n), 4, 1, key=first)),
+        Categorical(eqx.nn.MLP(inputs, int(spaces.action.n), 4, 1, key=first)),
         eqx.nn.MLP(inputs, "scalar", 4, 1, key=second),
     )
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._core import Distribution, Spaces, example
 from ..networks import MLP
-from ..policies import CategoricalPolicy, GaussianPolicy
+from ..policies import Categorical, Gaussian
 
 
 class ActorCritic(eqx.Module):
@@ -57,10 +57,10 @@ def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *
         return MLP(observation, size, hidden_sizes, activation=nonlinearity, last_scale=last_scale, key=key)
 
     if isinstance(spaces.action, kinds.Discrete):
-        actor = CategoricalPolicy(network(_actions(spaces.action), 0.01, actor_key))
+        actor = Categorical(network(_actions(spaces.action), 0.01, actor_key))
     elif isinstance(spaces.action, kinds.Box) and len(spaces.action.shape) == 1:
         dimensions = spaces.action.shape[0]
-        actor = GaussianPolicy(network(dimensions, 0.01, actor_key), jnp.zeros(dimensions))
+        actor = Gaussian(network(dimensions, 0.01, actor_key), jnp.zeros(dimensions))
     else:
         raise TypeError(f"actions must be Discrete or a Box with one axis; got {spaces.action}")
     return ActorCritic(actor, ValueFunction(network(1, 1.0, critic_key)))

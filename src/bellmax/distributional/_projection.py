@@ -25,8 +25,8 @@ def categorical_projection(
     is as well if no atom lies outside the support. Infinite atoms land on its ends; atoms without probability have no
     effect, NaN included.
 
-    The work is proportional to the number of source atoms, which may be in any order; an evenly spaced support is
-    found to be so and is quicker. Gradients on an atom of the support are those of its right-hand side.
+    On a CPU the work is proportional to the number of source atoms, which may be in any order; an evenly spaced support
+    is found to be so and is quicker. Gradients on an atom of the support are those of one of its sides.
 
     Args:
         atoms: $z$, the source atoms of each example, in the units of the support.
@@ -55,45 +55,55 @@ def categorical_projection(
     dtype = jnp.result_type(atoms, probs, support)
     support = at_least_float32(check_support("categorical_projection", support).astype(dtype))
     wide = support.dtype
-    masses = probs.astype(wide)
-    bins, excess = locate(atoms.astype(wide), support)
-
-    # Within a bin everything is linear: its mass, and its mass times the distance from its lower atom.
-    num_bins = support.shape[0] - 1
-    bin_mass, moment = _sum_by_bin(bins, masses, multiply_no_nan(excess, masses), num_bins)
-    upper = moment / _like_rows(gaps(support), bins.ndim)
-    lower = bin_mass - upper
+    # How bins are found decides all of it, so that each way is compiled as one loop.
+    lower, upper = _by_spacing(_shares, support, atoms.astype(wide), probs.astype(wide))
     none = jnp.zeros_like(lower[..., :1])
     projected = jnp.concatenate([lower, none], axis=-1) + jnp.concatenate([none, upper], axis=-1)
     return projected.astype(dtype)
 
 
-def gaps(support: Array) -> Array:
-    """Returns the widths of the bins; 1 where there is none, so that nothing divided by it is nothing."""
-    widths = jnp.diff(support)
-    return jnp.where(widths > 0, widths, 1)
-
-
-@jax.jit
 def locate(x: Array, support: Array) -> tuple[Array, Array]:
-    """Returns the bin between two atoms in which each clipped number lies, and its distance from the lower atom."""
-    x = jnp.clip(x, support[0], support[-1])
-    stopped, atoms = jax.lax.stop_gradient((x, support))
+    """Returns the bin between two atoms in which each clipped number lies, and how far it is towards the upper one."""
+    return _by_spacing(_locate, support, x)
+
+
+def _by_spacing(function, support, *args):
+    """Calls `function(find_bins, support, *args)` with what finds bins best: an even support needs no search."""
+    atoms = jax.lax.stop_gradient(support)
     num_bins = atoms.shape[0] - 1
     width = (atoms[-1] - atoms[0]) / num_bins
     grid = atoms[0] + width * jnp.arange(num_bins + 1, dtype=atoms.dtype)
-    is_even = jnp.all(jnp.abs(atoms - grid) <= 0.2 * width)
-    bins = jax.lax.cond(is_even, _bin_on_grid, _bin_by_bisection, stopped, atoms)
-    return bins, x - support.at[bins].get(mode="promise_in_bounds")
+    rounding = 8 * jnp.finfo(atoms.dtype).eps * jnp.max(jnp.abs(atoms))
+    is_even = jnp.all(jnp.abs(atoms - grid) <= jnp.minimum(rounding, 1e-3 * width))
+    ways = tuple(functools.partial(function, find_bins) for find_bins in (_bin_on_grid, _bin_by_bisection))
+    if isinstance(is_even, jax.core.Tracer):
+        return jax.lax.cond(is_even, *ways, support, *args)
+    return ways[0 if is_even else 1](support, *args)
+
+
+def _locate(find_bins, support, x):
+    x = jnp.clip(x, support[0], support[-1])
+    bins = find_bins(*jax.lax.stop_gradient((x, support)))
+    below, above = (support.at[bins + step].get(mode="promise_in_bounds") for step in (0, 1))
+    width = above - below
+    share = (x - below) / jnp.where(width > 0, width, 1)
+    # Beside an atom the bin on a grid may be the next one: then the share is 0 or 1, with the slope of that bin.
+    slope = share - jax.lax.stop_gradient(share)
+    return bins, jnp.where(share < 0, slope, jnp.where(share > 1, 1 + slope, share))
+
+
+def _shares(find_bins, support, atoms, masses):
+    """Returns what each bin gives to its lower and to its upper atom; no subtraction, which would leave crumbs."""
+    bins, share = _locate(find_bins, support, atoms)
+    sum_by_bin = _scatter if jax.default_backend() == "cpu" else _select
+    lower, upper = multiply_no_nan(1 - share, masses), multiply_no_nan(share, masses)
+    return sum_by_bin(support.shape[0] - 1, bins, lower, upper)
 
 
 def _bin_on_grid(x, atoms):
-    """Finds the bin by division: half a bin too low at most, which one comparison puts right."""
+    """Finds the bin by division; beside an atom it is the one before or after, as rounding has it."""
     last = atoms.shape[0] - 2
-    scale = (last + 1) / (atoms[-1] - atoms[0])
-    below = jnp.clip(((x - atoms[0]) * scale - 0.5).astype(jnp.int32), 0, last)
-    above = x >= atoms.at[below + 1].get(mode="promise_in_bounds")
-    return jnp.minimum(below + above.astype(jnp.int32), last)
+    return jnp.clip(((x - atoms[0]) * ((last + 1) / (atoms[-1] - atoms[0]))).astype(jnp.int32), 0, last)
 
 
 def _bin_by_bisection(x, atoms):
@@ -108,15 +118,8 @@ def _bin_by_bisection(x, atoms):
     return count
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _sum_by_bin(bins: Array, x: Array, y: Array, num_bins: int) -> tuple[Array, Array]:
-    """Adds up, for each row, what lies in each bin; in an order that is the same in every run."""
-    scatter, select = functools.partial(_scatter, num_bins), functools.partial(_select, num_bins)
-    # Accelerators scatter with atomic additions, whose order changes from run to run.
-    return jax.lax.platform_dependent(bins, x, y, cpu=scatter, default=select)
-
-
 def _scatter(num_bins, bins, x, y):
+    """Adds up, for each row, what lies in each bin."""
     rows = math.prod(x.shape[:-1])
     starts = num_bins * jnp.arange(rows, dtype=jnp.int32).reshape(rows, 1)
     places = (bins.reshape(rows, -1) + starts).ravel()
@@ -128,6 +131,7 @@ def _scatter(num_bins, bins, x, y):
 
 
 def _select(num_bins, bins, x, y):
+    """The same for accelerators, which scatter with atomic additions, in an order that changes from run to run."""
     chosen = bins[..., None] == _like_rows(jnp.arange(num_bins, dtype=jnp.int32), bins.ndim + 1)
     return jnp.sum(jnp.where(chosen, x[..., None], 0), axis=-2), jnp.sum(jnp.where(chosen, y[..., None], 0), axis=-2)
 

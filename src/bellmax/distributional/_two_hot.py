@@ -6,7 +6,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, ValueTransform, at_least_float32, checked, guard, multiply_no_nan
-from ._projection import gaps, locate
+from ._projection import locate
 from ._support import check_support
 
 _SMALLEST_SIGMA = 1e-6
@@ -27,7 +27,7 @@ def two_hot(x: Float[Array, "*batch"], support: Float[Array, " atoms"]) -> Float
         support: $z$, the atoms, strictly increasing, at least two; even spacing is not needed.
 
     Returns:
-        Probabilities of the atoms. Differentiable; on an atom the gradient is that of its right-hand side.
+        Probabilities of the atoms. Differentiable; on an atom the gradient is that of one of its sides.
 
     Raises:
         ValueError: If the support does not increase strictly or has fewer than two atoms.
@@ -45,10 +45,9 @@ def two_hot(x: Float[Array, "*batch"], support: Float[Array, " atoms"]) -> Float
     """
     dtype = jnp.result_type(x, support)
     support = at_least_float32(check_support("two_hot", support).astype(dtype))
-    bins, excess = locate(x.astype(support.dtype), support)
-    share = (excess / gaps(support).at[bins].get(mode="promise_in_bounds"))[..., None]
+    bins, share = locate(x.astype(support.dtype), support)
     place = jnp.arange(support.shape[0], dtype=jnp.int32).reshape((1,) * x.ndim + support.shape)
-    bins = bins[..., None]
+    bins, share = bins[..., None], share[..., None]
     return jnp.where(place == bins, 1 - share, jnp.where(place == bins + 1, share, 0)).astype(dtype)
 
 

@@ -1,3 +1,6 @@
 """Equinox modules, each written for one example: batch them with `jax.vmap`."""
 
 from ._mlp import MLP as MLP
+from ._values import CategoricalMean as CategoricalMean
+from ._values import EveryAction as EveryAction
+from ._values import QuantileMean as QuantileMean

@@ -3,10 +3,11 @@
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
 from ._discrete import Discrete
+from ._masks import forbid
 
 _COLDEST = 1e-15
 """Colder temperatures count as this: its square, which the gradient divides by, is a float32 still."""
@@ -31,7 +32,12 @@ class BoltzmannDistribution(Discrete, distrax.Softmax):
 
 
 @checked
-def boltzmann(q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Array, "*batch"]) -> BoltzmannDistribution:
+def boltzmann(
+    q: Float[Array, "*batch actions"],
+    tau: RealScalarLike | Float[Array, "*batch"],
+    *,
+    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+) -> BoltzmannDistribution:
     r"""Prefers better actions, the more so the lower the temperature.
 
     $$\pi(a) = \frac{e^{Q(a)/\tau}}{\sum_b e^{Q(b)/\tau}}$$
@@ -41,12 +47,14 @@ def boltzmann(q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Arr
         tau: $\tau > 0$ in the units of q, one for all or one an example; an array changes without recompiling.
             Towards 0 the policy is greedy, with ties sharing alike; towards ∞ it is uniform. A τ below 1e-15 counts as
             1e-15, under a transform one that is not positive too.
+        mask: True where an action is legal, of the shape of q or one for all. An illegal action has probability zero,
+            whatever its value. Where nothing is legal, probabilities are NaN.
 
     Returns:
         A `distrax.Softmax` over actions 0 to actions − 1.
 
     Raises:
-        ValueError: If τ is known and not positive.
+        ValueError: If τ is known and not positive, or the mask is known and leaves no action legal.
         jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
@@ -59,4 +67,4 @@ def boltzmann(q: Float[Array, "*batch actions"], tau: RealScalarLike | Float[Arr
     """
     tau = guard(tau, lambda tau: tau > 0, "boltzmann: tau must be positive")
     temperature = jnp.broadcast_to(jnp.asarray(tau, at_least_float32(q).dtype), q.shape[:-1])
-    return BoltzmannDistribution.tree_unflatten(None, (q, temperature))
+    return BoltzmannDistribution.tree_unflatten(None, (forbid(q, mask, "boltzmann"), temperature))

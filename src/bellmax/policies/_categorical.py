@@ -1,14 +1,18 @@
-"""The softmax of logits."""
+"""The softmax of logits, the uniform distribution, and their mixture."""
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
-from .._core import at_least_float32, checked
-from ._discrete import Discrete
+from .._core import RealScalarLike, at_least_float32, checked, guard
+from ._discrete import Discrete, proportion
+from ._masks import forbid, shared_alike
+
+_UNDERFLOWS = 1e-30
 
 
-class Categorical(Discrete):
-    """The distribution that `categorical` returns."""
+class CategoricalDistribution(Discrete):
+    """The distribution that `categorical`, `uniform` and `unimix` return."""
 
     leaves = ("unnormalised_logits",)
     unnormalised_logits: Array
@@ -20,7 +24,11 @@ class Categorical(Discrete):
 
 
 @checked
-def categorical(logits: Float[Array, "*batch actions"]) -> Categorical:
+def categorical(
+    logits: Float[Array, "*batch actions"],
+    *,
+    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+) -> CategoricalDistribution:
     r"""Chooses an action with the probability that its logit says.
 
     $$\pi(a) = \frac{e^{z_a}}{\sum_b e^{z_b}}$$
@@ -28,20 +36,105 @@ def categorical(logits: Float[Array, "*batch actions"]) -> Categorical:
     Args:
         logits: $z$, unnormalised log-probabilities in nats. −∞ gives an action probability zero; at least one must be
             finite, or every log-probability is NaN.
+        mask: True where an action is legal, of the shape of the logits or one for all. An illegal action has
+            probability zero and log-probability −∞, whatever its logit, and adds nothing to the entropy or its
+            gradient. The divergence KL(p ‖ q) is infinite where q forbids what p does. Where nothing is legal,
+            probabilities are NaN.
 
     Returns:
         A `distrax.Categorical` over actions 0 to actions − 1.
 
     Raises:
-        jaxtyping.TypeCheckError: If the logits have no axis, or are not numbers.
+        ValueError: If the mask is known and leaves no action legal.
+        jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> pi = categorical(jnp.array([0.0, 0.0, -jnp.inf]))
+        >>> pi = categorical(jnp.array([0.0, 0.0, 5.0]), mask=jnp.array([True, True, False]))
         >>> pi.probs.tolist()
         [0.5, 0.5, 0.0]
 
     References:
-        Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 13.1.
+        Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 13.1; on masks Huang and Ontañón, *A Closer
+        Look at Invalid Action Masking in Policy Gradient Algorithms*, 2020, arXiv:2006.14171.
     """
-    return Categorical.tree_unflatten(None, (logits,))
+    return CategoricalDistribution.tree_unflatten(None, (forbid(logits, mask, "categorical"),))
+
+
+@checked
+def uniform(mask: Bool[Array, "*batch actions"]) -> CategoricalDistribution:
+    r"""Takes any legal action, each as likely.
+
+    $$\pi(a) = \frac{1}{n}$$
+
+    with $n$ legal actions.
+
+    Args:
+        mask: True where an action is legal; `jnp.ones(4, bool)` for all of four. Where nothing is legal,
+            probabilities are NaN.
+
+    Returns:
+        A `distrax.Categorical` over actions 0 to actions − 1.
+
+    Raises:
+        ValueError: If the mask is known and leaves no action legal.
+        jaxtyping.TypeCheckError: If the mask is not boolean.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> uniform(jnp.array([True, False, True, False])).probs.tolist()
+        [0.5, 0.0, 0.5, 0.0]
+
+    References:
+        Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 4.1, whose example begins with this policy.
+    """
+    return CategoricalDistribution.tree_unflatten(None, (forbid(jnp.zeros(mask.shape), mask, "uniform"),))
+
+
+@checked
+def unimix(
+    logits: Float[Array, "*batch actions"],
+    mixture: RealScalarLike | Float[Array, "*batch"] = 0.01,
+    *,
+    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+) -> CategoricalDistribution:
+    r"""Mixes a little of the uniform distribution into the softmax, so that no legal action becomes impossible.
+
+    $$\pi(a) = (1-m)\,\frac{e^{z_a}}{\sum_b e^{z_b}} + \frac{m}{n}$$
+
+    with $n$ legal actions. Log-probabilities are at least $\log(m/n)$, which bounds divergences and gradients.
+
+    Args:
+        logits: $z$, unnormalised log-probabilities in nats. −∞ leaves an action the probability $m/n$.
+        mixture: $m \in [0, 1]$, one for all or one an example. Under a transform an m outside counts as the nearest
+            bound.
+        mask: True where an action is legal, of the shape of the logits or one for all. An illegal action has
+            probability zero, whatever its logit. Where nothing is legal, probabilities are NaN.
+
+    Returns:
+        A `distrax.Categorical` over actions 0 to actions − 1.
+
+    Raises:
+        ValueError: If m is known and outside [0, 1], or the mask is known and leaves no action legal.
+        jaxtyping.TypeCheckError: If the shapes do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> unimix(jnp.array([0.0, -jnp.inf]), 0.5).probs.tolist()
+        [0.75, 0.25]
+
+    References:
+        Hafner et al., *Mastering Diverse Domains through World Models*, 2023, arXiv:2301.04104.
+    """
+    mixture = guard(mixture, lambda m: (m >= 0) & (m <= 1), "unimix: mixture must be in [0, 1]")
+    logits = at_least_float32(logits)
+    share = shared_alike(
+        jnp.ones(logits.shape, bool) if mask is None else jnp.broadcast_to(mask, logits.shape), logits.dtype
+    )
+    m = proportion(jnp.broadcast_to(jnp.asarray(mixture, logits.dtype), logits.shape[:-1]))[..., None]
+    log_softmax = jax.nn.log_softmax(forbid(logits, mask, "unimix"), axis=-1)
+    probs = (1 - m) * jnp.exp(log_softmax) + m * share
+    # The logarithm of a probability that underflows is the softmax's own, as there m is next to nothing.
+    large = probs > _UNDERFLOWS
+    mixed = jnp.where(large, jnp.log(jnp.where(large, probs, 1)), log_softmax)
+    return CategoricalDistribution.tree_unflatten(None, (jnp.where(jnp.isnan(probs), jnp.nan, mixed),))

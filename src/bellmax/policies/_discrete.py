@@ -5,10 +5,12 @@ import abc
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from .._core import multiply_no_nan
 from ._pytree import PytreeDistribution
+
+_UNROLLED = 32
 
 
 class Discrete(PytreeDistribution, distrax.Categorical):
@@ -44,19 +46,16 @@ class Discrete(PytreeDistribution, distrax.Categorical):
         return jnp.int32
 
     def _sample_n(self, key, n):
-        shape = (n, *self.batch_shape)
-        return jax.random.categorical(key, self.logits, shape=shape).astype(jnp.int32)
+        probs = self.probs
+        return _draw(probs, jax.random.uniform(key, (n, *self.batch_shape), probs.dtype))
 
     def log_prob(self, value):
         """Returns the log-probability of actions of shape `*sample *batch`; −∞ for an index outside."""
-        chosen = self._one_hot(value)
-        inside = jnp.any(chosen, axis=-1)
-        return jnp.where(inside, jnp.sum(jnp.where(chosen, self._like(self.logits, chosen), 0), axis=-1), -jnp.inf)
+        return self._of_action(self.logits, value, -jnp.inf)
 
     def prob(self, value):
         """Returns the probability of actions of shape `*sample *batch`; 0 for an index outside."""
-        chosen = self._one_hot(value)
-        return jnp.sum(jnp.where(chosen, self._like(self.probs, chosen), 0), axis=-1)
+        return self._of_action(self.probs, value, 0)
 
     def entropy(self):
         """Returns −Σ p log p in nats; an action of probability zero adds nothing."""
@@ -66,7 +65,7 @@ class Discrete(PytreeDistribution, distrax.Categorical):
         """Returns the likeliest action, the first of equals."""
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
-    def _one_hot(self, value):
+    def _of_action(self, parameters, value, outside):
         value = jnp.asarray(value)
         if not jnp.issubdtype(value.dtype, jnp.integer):
             raise TypeError(f"{self.name}: an action must be an integer; got {value.dtype}")
@@ -75,8 +74,29 @@ class Discrete(PytreeDistribution, distrax.Categorical):
             raise TypeError(
                 f"{self.name}: actions must have shape (*sample, *batch) with batch {batch}; got {value.shape}"
             )
-        return jax.nn.one_hot(value, self.num_categories, dtype=bool)
+        inside = (value >= 0) & (value < self.num_categories)
+        parameters = jnp.broadcast_to(parameters, (*value.shape, self.num_categories))
+        place = jnp.where(inside, value, 0)[..., None]
+        chosen = jnp.take_along_axis(parameters, place, axis=-1, mode="promise_in_bounds")[..., 0]
+        return jnp.where(inside, chosen, outside)
 
-    @staticmethod
-    def _like(parameters, chosen):
-        return jnp.broadcast_to(parameters, chosen.shape)
+
+def proportion(x: Array) -> Array:
+    """Returns the nearest number in [0, 1], with the slope of the inside at both ends; NaN stays."""
+    return jnp.where(x < 0, 0, jnp.where(x > 1, 1, x))
+
+
+@jax.jit
+def _draw(probs: Float[Array, "*batch actions"], uniform: Float[Array, "n *batch"]) -> Int[Array, "n *batch"]:
+    """Maps one uniform number a sample through the cumulative probabilities.
+
+    Summed from left to right, they do not rise at an action of probability zero, and the number is at most
+    (1 − 2^-23) of their total: such an action is never the first above it.
+    """
+    each = jnp.moveaxis(probs, -1, 0)
+    total, cumulative = jax.lax.scan(
+        lambda before, p: (before + p, before + p), jnp.zeros_like(each[0]), each, unroll=min(len(each), _UNROLLED)
+    )
+    level = uniform * total[None]
+    below = jnp.broadcast_to(cumulative[:, None], (len(each), *level.shape)) <= level[None]
+    return jnp.sum(below, axis=0).astype(jnp.int32)

@@ -1,22 +1,23 @@
-"""ε-greedy."""
+"""ε-greedy, and greedy."""
 
 import distrax
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
-from ._discrete import Discrete
+from ._discrete import Discrete, proportion
+from ._masks import forbid, shared_alike
 
 _SMALLEST_PROBABILITY = 1e-15
 
 
 class EpsilonGreedyDistribution(Discrete, distrax.EpsilonGreedy):
-    """The distribution that `epsilon_greedy` returns."""
+    """The distribution that `epsilon_greedy` and `greedy` return."""
 
-    leaves = ("_preferences", "_epsilon")  # what distrax calls them; its properties read them
+    leaves = ("_preferences", "_epsilon", "_share")  # the first two as distrax calls them; its properties read them
     _preferences: Array
     _epsilon: Array
+    _share: Array
 
     @property
     def probs(self) -> Array:
@@ -25,46 +26,58 @@ class EpsilonGreedyDistribution(Discrete, distrax.EpsilonGreedy):
         best = jnp.max(q, axis=-1, keepdims=True)
         greedy = (q == best).astype(q.dtype)
         greedy = greedy / jnp.sum(greedy, axis=-1, keepdims=True)
-        epsilon = jnp.clip(self._epsilon, 0, 1)[..., None].astype(q.dtype)
-        probs = (1 - epsilon) * greedy + epsilon / q.shape[-1]
+        epsilon = proportion(self._epsilon)[..., None].astype(q.dtype)
+        probs = (1 - epsilon) * greedy + epsilon * self._share
         return jnp.where(jnp.isnan(best) | jnp.isneginf(best), jnp.nan, probs)
 
     @property
     def logits(self) -> Array:
-        """Log-probabilities, `*batch actions`, at least log 1e-15: they and their gradients are finite at ε = 0."""
-        return jnp.log(jnp.maximum(self.probs, _SMALLEST_PROBABILITY))
+        """Log-probabilities, `*batch actions`: −∞ for an illegal action, at least log 1e-15 for a legal one.
 
-    def _sample_n(self, key, n):
-        # One uniform number a sample through the cumulative probabilities. An action of probability zero is never
-        # drawn: the number is at most (1 - 2^-23) of the total, and a zero step of the sum is never the first above it.
-        cumulative = jnp.cumsum(self.probs, axis=-1)
-        uniform = jax.random.uniform(key, (n, *self.batch_shape), cumulative.dtype) * cumulative[None, ..., -1]
-        below = jnp.broadcast_to(cumulative, (*uniform.shape, self.num_categories)) <= uniform[..., None]
-        return jnp.sum(below, axis=-1).astype(jnp.int32)
+        So they and their gradients are finite at ε = 0.
+        """
+        return _log(self._bounded_probs)
+
+    def log_prob(self, value):
+        """Returns the log-probability of actions of shape `*sample *batch`; −∞ for an index outside."""
+        return _log(self._of_action(self._bounded_probs, value, 0))
+
+    @property
+    def _bounded_probs(self) -> Array:
+        return jnp.where(self._share == 0, 0, jnp.maximum(self.probs, _SMALLEST_PROBABILITY))
+
+
+def _log(probs: Array) -> Array:
+    return jnp.where(probs == 0, -jnp.inf, jnp.log(jnp.where(probs == 0, 1, probs)))
 
 
 @checked
 def epsilon_greedy(
-    q: Float[Array, "*batch actions"], eps: RealScalarLike | Float[Array, "*batch"]
+    q: Float[Array, "*batch actions"],
+    eps: RealScalarLike | Float[Array, "*batch"],
+    *,
+    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
 ) -> EpsilonGreedyDistribution:
     r"""Takes the best action, but with probability ε any action, each as likely.
 
     $$\pi(a) = \frac{1-\epsilon}{k}\,[Q(a) = \max_b Q(b)] + \frac{\epsilon}{n}$$
 
-    with $n$ actions, of which $k$ share the maximum.
+    with $n$ legal actions, of which $k$ share the maximum.
 
     Args:
         q: $Q(s, \cdot)$, in any unit. An action with −∞ is never greedy, but is still drawn with probability ε/n. NaN,
             or −∞ for every action, gives probabilities that are NaN.
         eps: $\epsilon \in [0, 1]$, one for all or one an example; an array changes without recompiling. Under
             a transform an ε outside counts as the nearest bound.
+        mask: True where an action is legal, of the shape of q or one for all. An illegal action has probability zero,
+            whatever its value, and ε is spread over the others. Where nothing is legal, probabilities are NaN.
 
     Returns:
-        A `distrax.EpsilonGreedy` over actions 0 to actions − 1. Its log-probabilities are at least log 1e-15 ≈ −34.5,
-        so that ε = 0 stays finite.
+        A `distrax.EpsilonGreedy` over actions 0 to actions − 1. The log-probabilities of legal actions are at least
+        log 1e-15 ≈ −34.5, so that ε = 0 stays finite; those of illegal ones are −∞.
 
     Raises:
-        ValueError: If ε is known and outside [0, 1].
+        ValueError: If ε is known and outside [0, 1], or the mask is known and leaves no action legal.
         jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
@@ -76,5 +89,41 @@ def epsilon_greedy(
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 2.2.
     """
     eps = guard(eps, lambda eps: (eps >= 0) & (eps <= 1), "epsilon_greedy: eps must be in [0, 1]")
-    epsilon = jnp.broadcast_to(jnp.asarray(eps, at_least_float32(q).dtype), q.shape[:-1])
-    return EpsilonGreedyDistribution.tree_unflatten(None, (q, epsilon))
+    dtype = at_least_float32(q).dtype
+    epsilon = jnp.broadcast_to(jnp.asarray(eps, dtype), q.shape[:-1])
+    share = shared_alike(jnp.ones(q.shape, bool) if mask is None else jnp.broadcast_to(mask, q.shape), dtype)
+    return EpsilonGreedyDistribution.tree_unflatten(None, (forbid(q, mask, "epsilon_greedy"), epsilon, share))
+
+
+@checked
+def greedy(
+    q: Float[Array, "*batch actions"], *, mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None
+) -> EpsilonGreedyDistribution:
+    r"""Takes the best action, one of equals at random.
+
+    $$\pi(a) = \frac{1}{k}\,[Q(a) = \max_b Q(b)]$$
+
+    with $k$ actions that share the maximum: `epsilon_greedy` with ε = 0.
+
+    Args:
+        q: $Q(s, \cdot)$, in any unit. NaN, or −∞ for every legal action, gives probabilities that are NaN.
+        mask: True where an action is legal, of the shape of q or one for all.
+
+    Returns:
+        The distribution that `epsilon_greedy` returns. An action that is not the best has probability zero, and, if
+        it is legal, the log-probability log 1e-15 ≈ −34.5.
+
+    Raises:
+        ValueError: If the mask is known and leaves no action legal.
+        jaxtyping.TypeCheckError: If the shapes do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> greedy(jnp.array([3.0, 1.0, 3.0, 9.0]), mask=jnp.array([True, True, True, False])).probs.tolist()
+        [0.5, 0.0, 0.5, 0.0]
+
+    References:
+        Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 2.2.
+    """
+    zeros = jnp.zeros(q.shape[:-1], at_least_float32(q).dtype)
+    return epsilon_greedy(forbid(q, mask, "greedy"), zeros, mask=mask)

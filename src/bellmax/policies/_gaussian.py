@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import at_least_float32, checked
-from ._pytree import PytreeDistribution
+from ._continuous import Continuous
 
 _LOG_2_PI = math.log(2 * math.pi)
 _LARGEST_LOGVAR = 80.0
 """exp(±80) is finite in float32."""
 
 
-class Gaussian(PytreeDistribution, distrax.Independent):
+class GaussianDistribution(Continuous):
     """The distribution that `gaussian` returns."""
 
     leaves = ("mu", "logvar")
@@ -27,50 +27,13 @@ class Gaussian(PytreeDistribution, distrax.Independent):
         """One `distrax.Normal` a dimension, for distrax's own functions."""
         return distrax.Normal(at_least_float32(self.mu), self.stddev())
 
-    @property
-    def _distribution(self) -> distrax.Normal:
-        return self.distribution
-
-    @property
-    def reinterpreted_batch_ndims(self) -> int:
-        """The action's one axis."""
-        return 1
-
-    @property
-    def _reinterpreted_batch_ndims(self) -> int:
-        return 1
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one action."""
-        return self.mu.shape[-1:]
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch axes."""
-        return self.mu.shape[:-1]
-
-    @property
-    def dtype(self):
-        """Type of a sampled action: that of mu."""
-        return self.mu.dtype
-
     def _sample_n(self, key, n):
         noise = jax.random.normal(key, (n, *self.mu.shape), self.mu.dtype)
         return self.mu[None] + self.stddev().astype(self.mu.dtype)[None] * noise
 
-    def _sample_n_and_log_prob(self, key, n):
-        samples = self._sample_n(key, n)
-        return samples, self.log_prob(samples)
-
     def log_prob(self, value):
         """Returns the log-density of actions of shape `*sample *batch action_dim`, summed over their dimensions."""
-        value = jnp.asarray(value)
-        if value.ndim < self.mu.ndim or value.shape[value.ndim - self.mu.ndim :] != self.mu.shape:
-            raise TypeError(
-                f"{self.name}: actions must have shape (*sample, *batch, action_dim) ending in {self.mu.shape}; "
-                f"got {value.shape}"
-            )
+        value = self._checked_actions(value)
         mu = jnp.broadcast_to(at_least_float32(self.mu), value.shape)
         logvar = jnp.broadcast_to(self._bounded_logvar, value.shape)
         scaled = (value.astype(mu.dtype) - mu) * jnp.exp(-0.5 * logvar)
@@ -102,25 +65,31 @@ class Gaussian(PytreeDistribution, distrax.Independent):
 
     def kl_divergence(self, other_dist, **kwargs):
         """Returns KL(self ‖ other) in nats: in closed form from the parameters, or as distrax computes it."""
-        if not isinstance(other_dist, Gaussian):
+        if not isinstance(other_dist, GaussianDistribution):
             return super().kl_divergence(other_dist, **kwargs)
         mu, other_mu = at_least_float32(self.mu), at_least_float32(other_dist.mu)
         gap = self._bounded_logvar - other_dist._bounded_logvar
-        distance = jnp.square((mu - other_mu) / other_dist.stddev())
+        distance = jnp.square((mu - other_mu) * jnp.exp(-0.5 * other_dist._bounded_logvar))
         return 0.5 * jnp.sum(jnp.expm1(gap) - gap + distance, axis=-1)
 
     @property
     def _bounded_logvar(self) -> Array:
-        return jnp.clip(at_least_float32(self.logvar), -_LARGEST_LOGVAR, _LARGEST_LOGVAR)
+        return bounded_logvar(self.logvar)
+
+
+def bounded_logvar(logvar: Array) -> Array:
+    """Returns the logarithm of a variance, in float32 or wider, kept where deviations and precisions are finite."""
+    return jnp.clip(at_least_float32(logvar), -_LARGEST_LOGVAR, _LARGEST_LOGVAR)
 
 
 @checked
-def gaussian(mu: Float[Array, "*batch action_dim"], logvar: Float[Array, "*batch action_dim"]) -> Gaussian:
+def gaussian(mu: Float[Array, "*batch action_dim"], logvar: Float[Array, "*batch action_dim"]) -> GaussianDistribution:
     r"""Draws each dimension of an action from its own normal distribution.
 
     $$\pi(a) = \prod_i \mathcal{N}(a_i;\ \mu_i,\ e^{\nu_i})$$
 
-    A sample is $\mu + e^{\nu/2}\varepsilon$ with standard normal ε, differentiable in both parameters.
+    A sample is $\mu + e^{\nu/2}\varepsilon$ with standard normal ε, differentiable in both parameters. For a box with
+    several axes, flatten the action: `action.reshape(*batch, -1)`.
 
     Args:
         mu: $\mu$, the mean, in the units of the action.
@@ -142,4 +111,4 @@ def gaussian(mu: Float[Array, "*batch action_dim"], logvar: Float[Array, "*batch
     References:
         Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning*, 1992.
     """
-    return Gaussian.tree_unflatten(None, (mu, logvar))
+    return GaussianDistribution.tree_unflatten(None, (mu, logvar))

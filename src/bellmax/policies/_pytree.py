@@ -26,7 +26,7 @@ class PytreeDistribution(distrax.Distribution):
         """Lists the leaves; there is nothing static."""
         return tuple(getattr(self, name) for name in self.leaves), None
 
-    def flatten_with_keys(self):
+    def flatten_with_keys(self) -> tuple[Any, Any]:
         """Lists the leaves with their names."""
         return tuple((jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in self.leaves), None
 

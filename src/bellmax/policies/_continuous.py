@@ -1,0 +1,112 @@
+"""What all distributions over real actions share."""
+
+from typing import Any
+
+import distrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+from .._core import guard
+from ._pytree import PytreeDistribution
+
+
+class Continuous(PytreeDistribution, distrax.Independent):
+    """A distribution over actions with one axis of dimensions, each drawn by itself.
+
+    The leaves all have the shape `*batch action_dim`. Log-probabilities, entropies and divergences are summed over the
+    dimensions, in float32 or wider; a sample has the type of the first leaf.
+    """
+
+    @property
+    def distribution(self):
+        """One distrax distribution a dimension, where distrax has it."""
+        raise NotImplementedError(
+            f"{self.name}: no closed form is known for this; a divergence to another kind of distribution can be "
+            "estimated from samples and their log-probabilities with bellmax.losses.approximate_kl"
+        )
+
+    @property
+    def _distribution(self):
+        return self.distribution
+
+    @property
+    def reinterpreted_batch_ndims(self) -> int:
+        """The action's one axis."""
+        return 1
+
+    @property
+    def _reinterpreted_batch_ndims(self) -> int:
+        return 1
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one action."""
+        return self._first.shape[-1:]
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of the batch axes."""
+        return self._first.shape[:-1]
+
+    @property
+    def dtype(self):
+        """Type of a sampled action."""
+        return self._first.dtype
+
+    def _sample_n_and_log_prob(self, key, n):
+        samples = self._sample_n(key, n)
+        return samples, self.log_prob(samples)
+
+    @property
+    def _first(self) -> Array:
+        return getattr(self, self.leaves[0])
+
+    def _checked_actions(self, value) -> Array:
+        """Returns actions as an array, once their shape is seen to be `*sample *batch action_dim`."""
+        value, shape = jnp.asarray(value), self._first.shape
+        if value.ndim < len(shape) or value.shape[value.ndim - len(shape) :] != shape:
+            raise TypeError(
+                f"{self.name}: actions must have shape (*sample, *batch, action_dim) ending in {shape}; "
+                f"got {value.shape}"
+            )
+        return value
+
+
+def bounds_like(parameter: Array, low, high, function: str) -> tuple[Array, Array]:
+    """Returns the bounds of a box in the shape and type of a parameter; refuses an empty or unbounded box."""
+    # What is constant is known under `jit` too, but not what JAX makes of it there.
+    xp = jnp if isinstance(low, Tracer) or isinstance(high, Tracer) else np
+    box = guard(
+        xp.stack([xp.broadcast_to(xp.asarray(bound, parameter.dtype), parameter.shape) for bound in (low, high)]),
+        lambda box: xp.isfinite(box).all() & (box[0] < box[1]).all(),
+        f"{function}: low must be below high, and both finite",
+    )
+    return jnp.asarray(box[0]), jnp.asarray(box[1])
+
+
+def inside(low: Array, high: Array) -> tuple[Array, Array]:
+    """Returns the outermost numbers strictly between the bounds that their type can tell from them."""
+    low, high = jax.lax.stop_gradient((low, high))
+    # Next to zero lies a subnormal number, which counts as zero; and the slope of a logarithm there must be finite.
+    least = max(float(jnp.finfo(low.dtype).tiny), 1e-30) * (high - low)
+    return jnp.maximum(jnp.nextafter(low, high), low + least), jnp.minimum(jnp.nextafter(high, low), high - least)
+
+
+def is_outside(value: Array, low: Array, high: Array) -> Array:
+    """Returns whether any dimension of an action lies outside the box; never for NaN."""
+    return jnp.any((value < low) | (value > high), axis=-1) & ~jnp.any(jnp.isnan(value), axis=-1)
+
+
+def where_same_box(divergence: Any, one, other) -> Array:
+    """Returns a divergence where two boxes are the same and NaN elsewhere; a ValueError if they are known to differ."""
+    boxes = jnp.stack([one.low, one.high]), jnp.stack([other.low, other.high])
+    same = guard(
+        boxes[0] == boxes[1],
+        lambda same: same,
+        f"{one.name}: a divergence has a closed form only between equal bounds; for others estimate it with "
+        "bellmax.losses.approximate_kl; bounds are equal where True",
+    )
+    return jnp.where(same.all(axis=(0, -1)), divergence, jnp.nan)
