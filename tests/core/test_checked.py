@@ -150,3 +150,38 @@ def test_guard_raises_under_a_transform_when_asked_for(off, monkeypatch):
         jax.block_until_ready(guarded(jnp.array(-1.0)))
     monkeypatch.setenv("BELLMAX_GUARDS", off)
     assert eqx.filter_jit(lambda x: function(x))(jnp.array(-1.0)) == -2
+
+
+@checked(widen=True)
+def _difference(
+    x: Float[Array, "*batch"], y: Float[Array, "*batch"], scale: RealScalarLike | Float[Array, "*batch"] = 1.0
+) -> Float[Array, "*batch"]:
+    return jnp.asarray(scale, x.dtype) * ((x + y) - x)
+
+
+def test_widening_computes_in_float32_and_gives_back_the_type():
+    # In bfloat16 256 + 0.5 is 256.
+    half = jnp.full(2, 256, jnp.bfloat16), jnp.full(2, 0.5, jnp.bfloat16)
+    assert _difference(*half).dtype == jnp.bfloat16
+    assert (_difference(*half) == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "scale", "expected"),
+    [
+        (jnp.bfloat16, jnp.float32, 1.0, jnp.float32),
+        (jnp.float16, jnp.bfloat16, 1.0, jnp.float32),
+        (jnp.bfloat16, jnp.bfloat16, jnp.ones((), jnp.float32), jnp.bfloat16),
+        (jnp.bfloat16, jnp.bfloat16, jnp.ones(2, jnp.float32), jnp.bfloat16),
+    ],
+)
+def test_the_widest_array_decides_the_type_and_a_knob_does_not(x, y, scale, expected):
+    with jax.numpy_dtype_promotion("strict"):
+        assert _difference(jnp.ones(2, x), jnp.ones(2, y), scale).dtype == expected
+
+
+def test_a_python_number_does_not_widen():
+    assert _difference(jnp.ones((), jnp.bfloat16), 1.0).dtype == jnp.bfloat16
+    with jax.enable_x64(True):
+        assert _difference(jnp.ones((), jnp.float32), 1.0).dtype == jnp.float32
+        assert _difference(jnp.ones((), jnp.float32), jnp.ones((), jnp.float64)).dtype == jnp.float64

@@ -4,7 +4,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from bellmax._core import Mean, masked_mean, pmean, psum, standardise
+from bellmax._core import Mean, masked_mean, mean_and_variance, pmean, psum, standardise
 from helpers import assert_close, check_masked_mean, check_masked_mean_across_devices, float32, gradient
 
 
@@ -112,3 +112,15 @@ def test_standardise_of_equal_numbers_is_zero():
 
 def test_masked_mean_gradient_is_finite_beside_infinities():
     assert_close(gradient(masked_mean, *float32([1, np.inf, -np.inf], [1, 0, 0])), [1, 0, 0])
+
+
+def test_standardised_equal_numbers_are_zero_whatever_they_are():
+    for number in (0.1, 1000.1, -12345.678):
+        for size in (7, 48, 64):
+            assert (standardise(jnp.full(size, number)) == 0).all()
+
+
+def test_mean_and_variance_have_the_gradients_of_the_formula():
+    x = jnp.array([1.0, 2.0, 4.0])
+    assert_close(jax.grad(lambda x: mean_and_variance(x)[0])(x), [1 / 3] * 3)
+    assert_close(jax.grad(lambda x: mean_and_variance(x)[1])(x), 2 / 3 * (x - 7 / 3))

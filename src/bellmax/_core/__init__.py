@@ -15,6 +15,7 @@ from ._numerics import mix as mix
 from ._numerics import multiply_no_nan as multiply_no_nan
 from ._random import lane_keys as lane_keys
 from ._random import random_order as random_order
+from ._ratios import bounded_log_ratio as bounded_log_ratio
 from ._ratios import ratio_of as ratio_of
 from ._ratios import truncated_ratio as truncated_ratio
 from ._records import Batch as Batch
@@ -36,4 +37,5 @@ from ._spaces import example as example
 from ._tree import functions_as_nodes as functions_as_nodes
 from ._values import ValueTransform as ValueTransform
 from ._values import expected_value as expected_value
+from ._values import inverted as inverted
 from ._values import take_action as take_action

@@ -6,7 +6,7 @@ import os
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import equinox as eqx
 import jax
@@ -22,7 +22,11 @@ RealScalarLike = float | int | Float[Array, ""] | Int[Array, ""]
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def checked(function: _F) -> _F:
+@overload
+def checked(function: _F) -> _F: ...
+@overload
+def checked(*, widen: bool) -> Callable[[_F], _F]: ...  # pyright: ignore[reportInvalidTypeVarUse]
+def checked(function: _F | None = None, *, widen: bool = False):
     """Checks a function's shapes and types each time it is called or traced.
 
     Arguments annotated as arrays are converted first: NumPy arrays and Python numbers become JAX arrays, and integers
@@ -30,14 +34,26 @@ def checked(function: _F) -> _F:
     Then jaxtyping and beartype compare every argument and the result with the annotations. Under `jit` this happens
     once a trace. `JAXTYPING_DISABLE=1` turns the checks off; the conversion stays.
 
+    With `widen` the function computes in one type, float32 or wider, and its result has the widest type of its array
+    arguments: half precision goes in and comes out, but neither sums nor differences are taken in it, and arguments of
+    different widths may stand beside each other.
+
     Args:
         function: Function whose annotations are jaxtyping's.
+        widen: Whether array arguments are brought to a common type inside.
 
     Returns:
         The function with its checks. A mismatch raises `jaxtyping.TypeCheckError`, a `TypeError` that names the
         function, the argument, the axes that were expected and what came.
     """
+    if function is None:
+        return functools.partial(checked, widen=widen)
     signature = inspect.signature(function)
+    arrays = {
+        name: _takes_numbers(parameter.annotation)
+        for name, parameter in signature.parameters.items()
+        if _is_array(parameter.annotation)
+    }
     converters = {
         name: convert
         for name, parameter in signature.parameters.items()
@@ -54,18 +70,52 @@ def checked(function: _F) -> _F:
         for name, convert in converters.items():
             if name in bound.arguments:
                 bound.arguments[name] = convert(bound.arguments[name])
-        return typed(*bound.args, **bound.kwargs)
+        if not widen:
+            return typed(*bound.args, **bound.kwargs)
+        outside, inside = _widths([bound.arguments.get(name) for name, is_knob in arrays.items() if not is_knob])
+        if inside is None:
+            return typed(*bound.args, **bound.kwargs)
+        for name in arrays:
+            if name in bound.arguments:
+                bound.arguments[name] = _as_type(bound.arguments[name], inside)
+        result = typed(*bound.args, **bound.kwargs)
+        return jax.tree.map(lambda leaf: _as_type(leaf, outside), result)
 
     return typing.cast(_F, call)
 
 
+def _is_array(annotation) -> bool:
+    """Whether an annotation asks for a floating-point array that has, or may have, axes."""
+    return any("float32" in kind.dtypes and kind.dim_str for kind in _array_types(annotation))
+
+
+def _is_float(value) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _as_type(value, dtype):
+    return value.astype(dtype) if _is_float(value) else value
+
+
+def _widths(values) -> tuple[Any, Any]:
+    """Returns the widest type of some arrays, and the type to compute in."""
+    floats = [value for value in values if _is_float(value)]
+    if not floats:
+        return None, None
+    # A Python number that was converted has no say.
+    dtypes = {value.dtype for value in floats if not value.weak_type} or {value.dtype for value in floats}
+    bits = max(jnp.finfo(dtype).bits for dtype in dtypes)
+    widest = {dtype for dtype in dtypes if jnp.finfo(dtype).bits == bits}
+    outside = widest.pop() if len(widest) == 1 else jnp.dtype(jnp.float32)  # bfloat16 beside float16
+    return outside, outside if bits >= 32 else jnp.dtype(jnp.float32)
+
+
 def _converter(annotation) -> Callable[[Any], Any] | None:
     """Returns what brings a value to an annotated array type, or None where the annotation names no array."""
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    arrays = [member for member in members if isinstance(member, type) and issubclass(member, AbstractArray)]
+    arrays = _array_types(annotation)
     if not arrays:
         return None
-    takes_numbers = any(member in (int, float) for member in members)
+    takes_numbers = _takes_numbers(annotation)
     wants_float = any("float32" in member.dtypes for member in arrays)
 
     def convert(value):
@@ -82,8 +132,17 @@ def _converter(annotation) -> Callable[[Any], Any] | None:
     return convert
 
 
-def _is_union(annotation) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+def _members(annotation) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
+
+
+def _array_types(annotation) -> list[type[AbstractArray]]:
+    return [kind for kind in _members(annotation) if isinstance(kind, type) and issubclass(kind, AbstractArray)]
+
+
+def _takes_numbers(annotation) -> bool:
+    return any(member in (int, float) for member in _members(annotation))
 
 
 def guard(value, is_valid: Callable[[Any], Any], message: str):

@@ -81,9 +81,12 @@ class Mean(eqx.Module):
 def mean_and_variance(
     x: Float[Array, "*batch"], axis_name: str | None = None
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Returns the mean and the variance over all axes and all devices."""
-    mean = pmean(jnp.mean(x), axis_name)
-    return mean, pmean(jnp.mean(jnp.square(x - mean)), axis_name)
+    """Returns the mean and the variance over all axes and all devices; of equal numbers exactly zero."""
+    largest = jnp.max(x) if axis_name is None else jax.lax.pmax(jnp.max(x), axis_name)
+    point = jax.lax.stop_gradient(largest)
+    distance = x - point  # zero if all are equal, where a mean would round
+    shift = pmean(jnp.mean(distance), axis_name)
+    return point + shift, pmean(jnp.mean(jnp.square(distance - shift)), axis_name)
 
 
 def standardise(x: Float[Array, "*batch"], axis_name: str | None = None) -> Float[Array, "*batch"]:

@@ -22,6 +22,14 @@ class ValueTransform(NamedTuple):
     invert: Callable[[Array], Array]
 
 
+def inverted(value: Array, transform: ValueTransform | None) -> Array:
+    """Brings predictions back to the units of the environment; what is masked with −∞ stays so, without a gradient."""
+    if transform is None:
+        return value
+    masked = jnp.isneginf(value)
+    return jnp.where(masked, -jnp.inf, transform.invert(jnp.where(masked, 0, value)))
+
+
 def take_action(q: Float[Array, "*batch actions"], action: Integer[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Returns the value of one action; NaN for an index outside, where plain indexing would return another's."""
     chosen = jax.nn.one_hot(action, q.shape[-1], dtype=bool)

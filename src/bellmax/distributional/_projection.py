@@ -11,7 +11,7 @@ from .._core import at_least_float32, checked, multiply_no_nan
 from ._support import check_support
 
 
-@checked
+@checked(widen=True)
 def categorical_projection(
     atoms: Float[Array, "*batch atoms"], probs: Float[Array, "*batch atoms"], support: Float[Array, " new_atoms"]
 ) -> Float[Array, "*batch new_atoms"]:

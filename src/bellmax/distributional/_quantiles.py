@@ -22,7 +22,7 @@ class QuantileFractions(eqx.Module):
     entropy: Float[Array, "*batch"]
 
 
-@checked
+@checked(widen=True)
 def quantile_mean(
     quantiles: Float[Array, "*batch quantiles"], edges: Float[Array, "*batch quantiles+1"] | None = None
 ) -> Float[Array, "*batch"]:
@@ -97,7 +97,7 @@ def quantile_fractions(logits: Float[Array, "*batch quantiles"]) -> QuantileFrac
     return QuantileFractions(edges, 0.5 * (edges[..., 1:] + edges[..., :-1]), entropy)
 
 
-@checked
+@checked(widen=True)
 def cosine_embedding(fractions: Float[Array, "*batch"], size: int) -> Float[Array, "*batch {size}"]:
     r"""Turns fractions into features for an implicit quantile network.
 
@@ -129,7 +129,7 @@ def cosine_embedding(fractions: Float[Array, "*batch"], size: int) -> Float[Arra
     return jnp.cos(jnp.pi * turns * wide[..., None]).astype(fractions.dtype)
 
 
-@checked
+@checked(widen=True)
 def pool_quantiles(
     quantiles: Float[Array, "members *batch quantiles"], drop_per_member: int
 ) -> Float[Array, "*batch pooled"]:

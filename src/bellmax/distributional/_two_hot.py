@@ -13,7 +13,7 @@ _SMALLEST_SIGMA = 1e-6
 """In bins: as good as none."""
 
 
-@checked
+@checked(widen=True)
 def two_hot(x: Float[Array, "*batch"], support: Float[Array, " atoms"]) -> Float[Array, "*batch atoms"]:
     r"""Shares a number between its two neighbours, so that their mean is the number.
 
@@ -51,7 +51,7 @@ def two_hot(x: Float[Array, "*batch"], support: Float[Array, " atoms"]) -> Float
     return jnp.where(place == bins, 1 - share, jnp.where(place == bins + 1, share, 0)).astype(dtype)
 
 
-@checked
+@checked(widen=True)
 def hl_gauss(
     x: Float[Array, "*batch"], support: Float[Array, " atoms"], *, sigma: RealScalarLike = 0.75
 ) -> Float[Array, "*batch atoms"]:
@@ -103,7 +103,7 @@ def hl_gauss(
     return (masses / jnp.sum(masses, axis=-1, keepdims=True)).astype(dtype)
 
 
-@checked
+@checked(widen=True)
 def categorical_mean(
     probs: Float[Array, "*batch atoms"], atoms: Float[Array, "*batch atoms"] | Float[Array, " atoms"]
 ) -> Float[Array, "*batch"]:

@@ -8,7 +8,7 @@ from ._bootstrap import one_step_error
 from ._soft import soft_maximum
 
 
-@checked
+@checked(widen=True)
 def persistent_q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -52,7 +52,7 @@ def persistent_q_learning_error(
     return one_step_error(take_action(q, action), reward, discount, next_value)
 
 
-@checked
+@checked(widen=True)
 def advantage_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -97,7 +97,7 @@ def advantage_learning_error(
     return one_step_error(take_action(q, action), lowered, discount, jnp.max(next_q, axis=-1))
 
 
-@checked
+@checked(widen=True)
 def persistent_advantage_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -149,7 +149,7 @@ def persistent_advantage_learning_error(
     return one_step_error(take_action(q, action), lowered, discount, jnp.max(next_q, axis=-1))
 
 
-@checked
+@checked(widen=True)
 def munchausen_q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],

@@ -9,7 +9,7 @@ from ._data import as_data
 from ._kl import entropy_loss
 
 
-@checked
+@checked(widen=True)
 def dpg_loss(
     action: Float[Array, "*batch action_dim"],
     dq_daction: Float[Array, "*batch action_dim"],
@@ -57,7 +57,7 @@ def _length(x):
     return largest * jnp.sqrt(jnp.sum(jnp.square(x / largest), axis=-1, keepdims=True))
 
 
-@checked
+@checked(widen=True)
 def sac_actor_loss(
     log_prob: Float[Array, "*batch"], q: Float[Array, "*batch"], alpha: RealScalarLike
 ) -> Float[Array, "*batch"]:
@@ -92,7 +92,7 @@ def sac_actor_loss(
     return multiply_no_nan(log_prob, alpha) - q.astype(log_prob.dtype)
 
 
-@checked
+@checked(widen=True)
 def temperature_loss(
     multiplier: RealScalarLike, log_prob: Float[Array, "*batch"], target_entropy: RealScalarLike
 ) -> Float[Array, "*batch"]:
@@ -125,7 +125,7 @@ def temperature_loss(
     return -jnp.asarray(multiplier, log_prob.dtype) * (as_data(log_prob, log_prob) + as_data(target_entropy, log_prob))
 
 
-@checked
+@checked(widen=True)
 def discrete_sac_actor_loss(
     logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"], alpha: RealScalarLike
 ) -> Float[Array, "*batch"]:
@@ -162,7 +162,7 @@ def discrete_sac_actor_loss(
     return expected_value(soft, jnp.exp(log_probs)).astype(logits.dtype)
 
 
-@checked
+@checked(widen=True)
 def discrete_temperature_loss(
     multiplier: RealScalarLike, logits: Float[Array, "*batch actions"], target_entropy: RealScalarLike
 ) -> Float[Array, "*batch"]:

@@ -11,7 +11,7 @@ _SMALLEST_SCALE = 1e-6
 """Action values smaller than this on average are not blown up to one."""
 
 
-@checked
+@checked(widen=True)
 def td3_bc_loss(
     q: Float[Array, "*batch"],
     action: Float[Array, "*batch action_dim"],
@@ -60,7 +60,7 @@ def td3_bc_loss(
     return masked_mean(distance - alpha * _normalised(q, mask, axis_name), mask, axis_name)
 
 
-@checked
+@checked(widen=True)
 def rebrac_actor_loss(
     q: Float[Array, "*batch"],
     action: Float[Array, "*batch action_dim"],
@@ -106,7 +106,7 @@ def rebrac_actor_loss(
     return masked_mean(beta * distance - _normalised(q, mask, axis_name), mask, axis_name)
 
 
-@checked
+@checked(widen=True)
 def rebrac_critic_error(
     q: Float[Array, "*batch"],
     reward: Float[Array, "*batch"],

@@ -10,7 +10,7 @@ from .._core import RealScalarLike, at_least_float32, checked, guard, take_actio
 from ._soft import soft_maximum
 
 
-@checked
+@checked(widen=True)
 def cql_loss(
     q: Float[Array, "*batch actions"], action: Integer[Array, "*batch"], *, tau: RealScalarLike = 1.0
 ) -> Float[Array, "*batch"]:
@@ -45,7 +45,7 @@ def cql_loss(
     return soft_maximum(q, tau) - take_action(q, action)
 
 
-@checked
+@checked(widen=True)
 def sampled_cql_loss(
     q: Float[Array, "samples *batch"],
     log_density: Float[Array, "samples *batch"],

@@ -8,7 +8,7 @@ from .._core import RealScalarLike, checked, expected_value, guard
 from ._data import as_data
 
 
-@checked
+@checked(widen=True)
 def qpg_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"]) -> Float[Array, "*batch"]:
     r"""The policy gradient over all actions (QPG, mean actor-critic).
 
@@ -41,7 +41,7 @@ def qpg_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch act
     return -expected_value(jax.lax.stop_gradient(_regret(logits, probs, q)), probs)
 
 
-@checked
+@checked(widen=True)
 def rm_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"]) -> Float[Array, "*batch"]:
     r"""The regret-matching policy gradient: only actions better than the policy's mean are pushed.
 
@@ -72,7 +72,7 @@ def rm_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch acti
     return -expected_value(jax.lax.stop_gradient(jax.nn.relu(_regret(logits, probs, q))), probs)
 
 
-@checked
+@checked(widen=True)
 def rpg_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"]) -> Float[Array, "*batch"]:
     r"""The regret policy gradient: the sum of positive regrets, made small.
 
@@ -102,7 +102,7 @@ def rpg_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch act
     return jnp.sum(jax.nn.relu(_regret(logits, jax.nn.softmax(logits, axis=-1), q)), axis=-1)
 
 
-@checked
+@checked(widen=True)
 def neurd_loss(
     logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"], *, threshold: RealScalarLike = 2.0
 ) -> Float[Array, "*batch"]:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Key
 from .._core import RealScalarLike, at_least_float32, checked, guard, random_order
 
 
-@checked
+@checked(widen=True)
 def ensemble_min(q: Float[Array, "members *batch"]) -> Float[Array, "*batch"]:
     r"""Takes the lowest value of an ensemble: of two critics in TD3 and SAC, of many in SAC-N.
 
@@ -34,7 +34,7 @@ def ensemble_min(q: Float[Array, "members *batch"]) -> Float[Array, "*batch"]:
     return jnp.min(q, axis=0)
 
 
-@checked
+@checked(widen=True)
 def ensemble_mean(q: Float[Array, "members *batch"]) -> Float[Array, "*batch"]:
     r"""Averages an ensemble, as the actor of REDQ does.
 
@@ -97,7 +97,7 @@ def random_subset_min(
     return jnp.min(jnp.take(q, subset, axis=0), axis=0)
 
 
-@checked
+@checked(widen=True)
 def lower_confidence_bound(q: Float[Array, "members *batch"], k: RealScalarLike) -> Float[Array, "*batch"]:
     r"""Lowers the mean of an ensemble by a multiple of its deviation.
 

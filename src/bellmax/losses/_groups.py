@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, at_least_float32, checked, guard
 
 
-@checked
+@checked(widen=True)
 def group_advantage(
     reward: Float[Array, "*batch group"], *, epsilon: RealScalarLike = 1e-4, scale: bool = True
 ) -> Float[Array, "*batch group"]:
@@ -49,7 +49,7 @@ def group_advantage(
     return (centred / (deviation + jnp.asarray(epsilon, wide.dtype))).astype(reward.dtype)
 
 
-@checked
+@checked(widen=True)
 def leave_one_out_advantage(reward: Float[Array, "*batch group"]) -> Float[Array, "*batch group"]:
     r"""The advantage over the mean of the others in one's group (RLOO).
 

@@ -8,7 +8,7 @@ from .._core import RealScalarLike, at_least_float32, checked, expected_value, g
 from ._data import as_data
 
 
-@checked
+@checked(widen=True)
 def mpo_weights(q: Float[Array, "samples *batch"], temperature: RealScalarLike) -> Float[Array, "samples *batch"]:
     r"""The improved policy of the E-step, as weights of sampled actions.
 
@@ -43,7 +43,7 @@ def mpo_weights(q: Float[Array, "samples *batch"], temperature: RealScalarLike) 
     return jax.nn.softmax(scaled / as_data(temperature, scaled), axis=0).astype(q.dtype)
 
 
-@checked
+@checked(widen=True)
 def mpo_temperature_loss(
     q: Float[Array, "samples *batch"], temperature: RealScalarLike, *, epsilon: RealScalarLike
 ) -> Float[Array, "*batch"]:
@@ -85,7 +85,7 @@ def mpo_temperature_loss(
     return (temperature * (epsilon + log_mean) + largest).astype(q.dtype)
 
 
-@checked
+@checked(widen=True)
 def mpo_policy_loss(
     log_prob: Float[Array, "samples *batch"], weights: Float[Array, "samples *batch"]
 ) -> Float[Array, "*batch"]:
@@ -118,7 +118,7 @@ def mpo_policy_loss(
     return -expected_value(jnp.moveaxis(log_prob, 0, -1), jnp.moveaxis(weights, 0, -1))
 
 
-@checked
+@checked(widen=True)
 def kl_penalty_loss(
     kl: Float[Array, "*batch"],
     multiplier: RealScalarLike | Float[Array, "*#batch"],

@@ -10,7 +10,7 @@ from ._policy_gradient import policy_gradient_loss
 from ._weights import exponential_weights
 
 
-@checked
+@checked(widen=True)
 def awr_loss(
     log_prob: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],
@@ -53,7 +53,7 @@ def awr_loss(
     return multiply_no_nan(log_prob, -weight)
 
 
-@checked
+@checked(widen=True)
 def awac_loss(
     log_prob: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],
@@ -100,7 +100,7 @@ def awac_loss(
     return -masked_mean(log_prob, weight, axis_name)
 
 
-@checked
+@checked(widen=True)
 def crr_loss(
     log_prob: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],

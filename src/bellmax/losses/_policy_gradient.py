@@ -7,7 +7,7 @@ from .._core import checked, multiply_no_nan
 from ._data import as_data
 
 
-@checked
+@checked(widen=True)
 def policy_gradient_loss(log_prob: Float[Array, "*batch"], advantage: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""The score-function objective of REINFORCE and of advantage actor-critics.
 
@@ -37,7 +37,7 @@ def policy_gradient_loss(log_prob: Float[Array, "*batch"], advantage: Float[Arra
     return multiply_no_nan(log_prob, -as_data(advantage, log_prob))
 
 
-@checked
+@checked(widen=True)
 def behaviour_cloning_loss(log_prob: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""Imitates actions: the negative log-likelihood, finite for impossible ones.
 

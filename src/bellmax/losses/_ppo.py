@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, checked, guard, ratio_of
 
 
-@checked
+@checked(widen=True)
 def ppo_clip_loss(
     log_ratio: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],

@@ -8,7 +8,7 @@ from .._core import RealScalarLike, at_least_float32, checked, guard, ratio_of
 from ._data import as_data, bounded_log_ratio
 
 
-@checked
+@checked(widen=True)
 def ppo_kl_loss(
     log_ratio: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],
@@ -47,7 +47,7 @@ def ppo_kl_loss(
     return beta * kl.astype(log_ratio.dtype) - ratio_of(log_ratio) * as_data(advantage, log_ratio)
 
 
-@checked
+@checked(widen=True)
 def adapt_kl_coefficient(
     beta: Float[Array, "*batch"], kl: Float[Array, "*batch"], target: RealScalarLike
 ) -> Float[Array, "*batch"]:

@@ -8,7 +8,7 @@ from ._bootstrap import inverted, one_step_error
 from ._ensemble import ensemble_min
 
 
-@checked
+@checked(widen=True)
 def q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -52,7 +52,7 @@ def q_learning_error(
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
-@checked
+@checked(widen=True)
 def double_q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -97,7 +97,7 @@ def double_q_learning_error(
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
-@checked
+@checked(widen=True)
 def clipped_double_q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],

@@ -8,7 +8,7 @@ from .._core import RealScalarLike, ValueTransform, checked, guard
 from ._distributional import bellman, take_distribution, take_greedy, widen
 
 
-@checked
+@checked(widen=True)
 def quantile_huber_loss(
     quantiles: Float[Array, "*batch quantiles"],
     fractions: Float[Array, " quantiles"] | Float[Array, "*batch quantiles"],
@@ -56,7 +56,7 @@ def quantile_huber_loss(
     return jnp.sum(jnp.mean(costs, axis=-1), axis=-1).astype(dtype)
 
 
-@checked
+@checked(widen=True)
 def quantile_q_learning_loss(
     quantiles: Float[Array, "*batch actions quantiles"],
     fractions: Float[Array, " quantiles"] | Float[Array, "*batch quantiles"],
@@ -118,7 +118,7 @@ def quantile_q_learning_loss(
     return jnp.sum(jnp.mean(costs, axis=-1), axis=-1).astype(dtype)
 
 
-@checked
+@checked(widen=True)
 def quantile_expected_sarsa_loss(
     quantiles: Float[Array, "*batch actions quantiles"],
     fractions: Float[Array, " quantiles"] | Float[Array, "*batch quantiles"],
@@ -180,7 +180,7 @@ def quantile_expected_sarsa_loss(
     return jnp.sum(costs * weights.astype(costs.dtype), axis=(-2, -1)).astype(dtype)
 
 
-@checked
+@checked(widen=True)
 def fqf_fraction_loss(
     fractions: Float[Array, "*batch inner"],
     quantiles_at_fractions: Float[Array, "*batch inner"],

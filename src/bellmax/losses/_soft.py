@@ -11,7 +11,7 @@ _COLDEST = 1e-15
 """Colder temperatures count as this: its square, which the gradient divides by, is a float32 still."""
 
 
-@checked
+@checked(widen=True)
 def soft_maximum(q: Float[Array, "*batch actions"], tau: RealScalarLike) -> Float[Array, "*batch"]:
     r"""The value of acting softly: the best mean value plus entropy, at a temperature.
 
@@ -47,7 +47,7 @@ def soft_maximum(q: Float[Array, "*batch actions"], tau: RealScalarLike) -> Floa
     return (top + tau * jnp.log(jnp.sum(weights, axis=-1))).astype(q.dtype)
 
 
-@checked
+@checked(widen=True)
 def mellowmax(q: Float[Array, "*batch actions"], omega: RealScalarLike) -> Float[Array, "*batch"]:
     r"""A smooth maximum that is a non-expansion and never above the maximum.
 
@@ -87,7 +87,7 @@ def mellowmax(q: Float[Array, "*batch actions"], omega: RealScalarLike) -> Float
     return (top + jnp.where(excess < -0.5, far, near) / omega).astype(q.dtype)
 
 
-@checked
+@checked(widen=True)
 def soft_q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -132,7 +132,7 @@ def soft_q_learning_error(
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
-@checked
+@checked(widen=True)
 def mellowmax_q_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],

@@ -8,7 +8,7 @@ from ._bootstrap import one_step_error
 from ._soft import soft_maximum
 
 
-@checked
+@checked(widen=True)
 def soft_value(
     q: Float[Array, "*batch"], log_prob: Float[Array, "*batch"], alpha: RealScalarLike | Float[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
@@ -45,7 +45,7 @@ def soft_value(
     return (wide - cost).astype(q.dtype)
 
 
-@checked
+@checked(widen=True)
 def discrete_soft_value(
     q: Float[Array, "*batch actions"],
     logits: Float[Array, "*batch actions"],
@@ -91,7 +91,7 @@ def discrete_soft_value(
     return jnp.where(empty, -jnp.inf, value).astype(q.dtype)
 
 
-@checked
+@checked(widen=True)
 def sac_critic_error(
     q: Float[Array, "*batch"],
     reward: Float[Array, "*batch"],

@@ -8,7 +8,7 @@ from .._core import RealScalarLike, checked, guard, multiply_no_nan, truncated_r
 from ._data import as_data, bounded_log_ratio
 
 
-@checked
+@checked(widen=True)
 def discovered_policy_loss(
     log_ratio: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],
@@ -55,7 +55,7 @@ def discovered_policy_loss(
     return drift - gain - advantage
 
 
-@checked
+@checked(widen=True)
 def simple_policy_loss(
     log_ratio: Float[Array, "*batch"], advantage: Float[Array, "*batch"], *, epsilon: RealScalarLike = 0.2
 ) -> Float[Array, "*batch"]:
@@ -94,7 +94,7 @@ def simple_policy_loss(
     return jnp.abs(advantage) * jnp.square(gap) / (2 * epsilon) - (1 + gap) * advantage
 
 
-@checked
+@checked(widen=True)
 def cispo_loss(
     log_prob: Float[Array, "*batch"],
     log_ratio: Float[Array, "*batch"],

@@ -7,7 +7,7 @@ from .._core import ValueTransform, checked, expected_value, take_action
 from ._bootstrap import inverted, one_step_error
 
 
-@checked
+@checked(widen=True)
 def td_error(
     value: Float[Array, "*batch"],
     reward: Float[Array, "*batch"],
@@ -49,7 +49,7 @@ def td_error(
     return one_step_error(value, reward, discount, inverted(next_value, transform), transform)
 
 
-@checked
+@checked(widen=True)
 def sarsa_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -93,7 +93,7 @@ def sarsa_error(
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
-@checked
+@checked(widen=True)
 def expected_sarsa_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -139,7 +139,7 @@ def expected_sarsa_error(
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
-@checked
+@checked(widen=True)
 def qv_learning_error(
     q: Float[Array, "*batch actions"],
     action: Integer[Array, "*batch"],
@@ -177,7 +177,7 @@ def qv_learning_error(
     return one_step_error(take_action(q, action), reward, discount, next_value)
 
 
-@checked
+@checked(widen=True)
 def qv_max_error(
     value: Float[Array, "*batch"],
     reward: Float[Array, "*batch"],

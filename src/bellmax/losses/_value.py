@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, checked, guard
 
 
-@checked
+@checked(widen=True)
 def value_loss(value: Float[Array, "*batch"], target: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""Half the squared distance to a target.
 
@@ -34,7 +34,7 @@ def value_loss(value: Float[Array, "*batch"], target: Float[Array, "*batch"]) ->
     return 0.5 * jnp.square(jax.lax.stop_gradient(target) - value)
 
 
-@checked
+@checked(widen=True)
 def clipped_value_loss(
     value: Float[Array, "*batch"],
     target: Float[Array, "*batch"],
@@ -76,7 +76,7 @@ def clipped_value_loss(
     return jnp.maximum(value_loss(value, target), value_loss(moved, target))
 
 
-@checked
+@checked(widen=True)
 def expectile_loss(
     prediction: Float[Array, "*batch"], target: Float[Array, "*batch"], *, expectile: RealScalarLike = 0.7
 ) -> Float[Array, "*batch"]:

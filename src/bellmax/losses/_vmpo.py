@@ -22,7 +22,7 @@ class VMPOLoss(eqx.Module):
     temperature: Float[Array, ""]
 
 
-@checked
+@checked(widen=True)
 def vmpo_loss(
     log_prob: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],

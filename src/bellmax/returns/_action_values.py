@@ -8,7 +8,7 @@ from ._lambda import lambda_returns
 from ._trajectory import aligned, without_terminal
 
 
-@checked
+@checked(widen=True)
 def sarsa_lambda_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],
@@ -49,7 +49,7 @@ def sarsa_lambda_returns(
     return lambda_returns(rewards, discounts, next_values, lambda_)
 
 
-@checked
+@checked(widen=True)
 def expected_sarsa_lambda_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],
@@ -90,7 +90,7 @@ def expected_sarsa_lambda_returns(
     return lambda_returns(rewards, discounts, next_values, lambda_)
 
 
-@checked
+@checked(widen=True)
 def q_lambda_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],
@@ -131,7 +131,7 @@ def q_lambda_returns(
     return lambda_returns(rewards, discounts, next_values, lambda_)
 
 
-@checked
+@checked(widen=True)
 def watkins_q_lambda_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],

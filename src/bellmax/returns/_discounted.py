@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, checked, multiply_no_nan, reverse_scan
 
 
-@checked
+@checked(widen=True)
 def discounted_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],

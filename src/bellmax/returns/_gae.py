@@ -6,7 +6,7 @@ from .._core import RealScalarLike, checked
 from ._lambda import lambda_returns
 
 
-@checked
+@checked(widen=True)
 def gae(
     values: Float[Array, "time *batch"],
     rewards: Float[Array, "time *batch"],

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, checked, mix, multiply_no_nan
 
 
-@checked
+@checked(widen=True)
 def n_step_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],

@@ -23,7 +23,7 @@ class NStepTransitions(eqx.Module):
     steps: Int[Array, "time *batch"]
 
 
-@checked
+@checked(widen=True)
 def n_step_transitions(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],

@@ -7,7 +7,7 @@ from .._core import RealScalarLike, checked, multiply_no_nan, reverse_scan, trun
 from ._trajectory import aligned
 
 
-@checked
+@checked(widen=True)
 def off_policy_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],
@@ -60,7 +60,7 @@ def off_policy_returns(
     return reverse_scan(step, jnp.zeros_like(sequences[0][-1]), (*sequences, lambdas.at[-1].set(0)))
 
 
-@checked
+@checked(widen=True)
 def retrace_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],

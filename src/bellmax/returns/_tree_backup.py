@@ -8,7 +8,7 @@ from ._off_policy import off_policy_returns
 from ._trajectory import without_terminal
 
 
-@checked
+@checked(widen=True)
 def tree_backup_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],
@@ -55,7 +55,7 @@ def tree_backup_returns(
     return off_policy_returns(rewards, discounts, expected_value(next_q, next_probs), taken, traces, lambda_)
 
 
-@checked
+@checked(widen=True)
 def q_sigma_returns(
     rewards: Float[Array, "time *batch"],
     discounts: Float[Array, "time *batch"],

@@ -7,7 +7,7 @@ from .._core import RealScalarLike, checked, mix, multiply_no_nan, reverse_scan
 from ._trajectory import aligned, without_terminal
 
 
-@checked
+@checked(widen=True)
 def upgo_returns(
     values: Float[Array, "time *batch"],
     rewards: Float[Array, "time *batch"],

@@ -22,7 +22,7 @@ class VTrace(eqx.Module):
     q: Float[Array, "time *batch"]
 
 
-@checked
+@checked(widen=True)
 def vtrace(
     values: Float[Array, "time *batch"],
     rewards: Float[Array, "time *batch"],
