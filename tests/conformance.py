@@ -174,21 +174,38 @@ def law_jit_equals_eager(case: Case, function):
         assert_close(one, other, rtol=2e-6, atol=2e-6)
 
 
-def law_type_in_is_type_out(case: Case, function):
+def _expected(case: Case, drawn):
+    with np.errstate(all="ignore"):
+        expected = case.oracle(**drawn, **case.static)
+    return expected if isinstance(expected, list | tuple) else [expected]
+
+
+def law_half_precision_is_rounded_at_the_end_only(case: Case, function):
+    """Type in is type out, and the value is that of the rounded arguments, rounded once more."""
     drawn = draw(case)
     call = jax.jit(caller(case, function))
-    for dtype in (jnp.bfloat16, jnp.float16, jnp.float32):
-        for leaf in numbers(call(as_arrays(drawn, dtype))):
-            assert leaf.dtype == (jnp.float32 if case.wide else dtype), (dtype, leaf.dtype)
-            assert not np.isnan(np.asarray(leaf, np.float32)).any(), dtype
+    for dtype in (jnp.bfloat16, jnp.float16):
+        arguments = as_arrays(drawn, dtype)
+        rounded = jax.tree.map(
+            lambda x: np.asarray(x, np.float64) if jnp.issubdtype(x.dtype, jnp.floating) else np.asarray(x), arguments
+        )
+        found = jax.tree.leaves(call(arguments))
+        eps = float(jnp.finfo(dtype).eps)
+        for leaf, expected in zip(found, _expected(case, rounded), strict=True):
+            if jnp.issubdtype(leaf.dtype, jnp.floating):
+                assert leaf.dtype == (jnp.float32 if case.wide else dtype), (dtype, leaf.dtype)
+            rtol = 1e-4 if case.wide else eps
+            assert_close(leaf, expected, rtol=max(rtol, case.rtol), atol=max(1e-4, case.rtol))
 
 
 def law_float64_is_float64_with_the_gradient_of_finite_differences(case: Case, function):
     with jax.enable_x64(True):
         arguments = as_arrays(draw(case), jnp.float64)
         call = caller(case, function)
-        for leaf in numbers(jax.jit(call)(arguments)):
-            assert leaf.dtype == jnp.float64
+        found = jax.tree.leaves(jax.jit(call)(arguments))
+        for leaf, expected in zip(found, _expected(case, draw(case)), strict=True):
+            assert not jnp.issubdtype(leaf.dtype, jnp.floating) or leaf.dtype == jnp.float64
+            assert_close(leaf, expected, rtol=case.rtol64, atol=case.rtol64)
         names = learned(case, arguments)
         if not names or not case.smooth:
             return
@@ -201,31 +218,106 @@ def law_float64_is_float64_with_the_gradient_of_finite_differences(case: Case, f
 
 def law_numpy_and_integers_are_converted(case: Case, function):
     drawn = draw(case)
-    call = caller(case, function)
+    call = jax.jit(caller(case, function)) if jax.tree.leaves(drawn) else caller(case, function)
     expected = call(as_arrays(drawn))
-    found = call({name: jax.tree.map(np.asarray, value) for name, value in drawn.items()})
+    found = caller(case, function)({name: jax.tree.map(np.asarray, value) for name, value in drawn.items()})
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert one.dtype == other.dtype
         assert_close(one, other)
+    own = [name for name in floats(as_arrays(drawn)) if name not in case.observed and np.ndim(drawn[name])]
+    for name in [name for name in own if np.isfinite(drawn[name]).all()][:1]:
+        whole = np.round(drawn[name])
+        one = call({**as_arrays(drawn), name: jnp.asarray(whole, jnp.int32)})
+        other = call({**as_arrays(drawn), name: jnp.asarray(whole, jnp.float32)})
+        for leaf, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_array_equal(leaf, expected)
 
 
 def law_wrong_types_and_shapes_are_refused_by_name(case: Case, function):
     call = caller(case, function)
     arguments = as_arrays(draw(case))
     own = {name: value for name, value in arguments.items() if name not in case.observed}
-    plain = [name for name in floats(own) if isinstance(own[name], jax.Array) and own[name].ndim]
     title = function.__name__
-    for name in plain[:1]:
-        with pytest.raises(jaxtyping.TypeCheckError, match=title):
-            call({**arguments, name: arguments[name] > 0})
-        with pytest.raises(jaxtyping.TypeCheckError, match=title):
-            call({**arguments, name: arguments[name].tolist()})
-    if len(plain) > 1:
-        last = plain[-1]
-        with pytest.raises(jaxtyping.TypeCheckError, match=title):
-            call({**arguments, last: arguments[last][..., None]})
+    for name in [name for name in floats(own) if isinstance(own[name], jax.Array) and own[name].ndim]:
+        for wrong in (arguments[name].tolist(), *([] if name == "mask" else [arguments[name] > 0])):
+            with pytest.raises(jaxtyping.TypeCheckError, match=title):
+                call({**arguments, name: wrong})
     with pytest.raises(TypeError, match=title):
         function(**own, **case.static, no_such_argument=1)
+    axes = axes_of(case, own)
+    shared = [
+        name
+        for name, value in own.items()
+        if isinstance(value, jax.Array) and axes[name] is not None and name not in case.broadcasts
+    ]
+    if len(shared) < 2:
+        return
+    for name in shared:
+        value, axis = own[name], axes[name]
+        wrong = [value[..., None], jnp.take(value, jnp.array([0]), axis), jnp.take(value, jnp.array([0]), axis + 1)]
+        if case.axis == 1 and axis == 1:
+            wrong.append(value[:-1])
+        for each in wrong:
+            with pytest.raises((jaxtyping.TypeCheckError, ValueError), match=title):
+                call({**arguments, name: each})
+
+
+def law_nan_is_seen_and_stays_with_its_example(case: Case, function):
+    """A NaN shows in its own example's result, unless what it is multiplied by is zero, and in no other's."""
+    call = jax.jit(caller(case, function))
+    arguments = as_arrays(draw(case))
+    axes, out = axes_of(case, arguments), out_axis(case)
+    plain = [np.asarray(leaf) for leaf in jax.tree.leaves(call(arguments))]
+    for name in floats(arguments):
+        if axes[name] is None or name in case.hides:
+            continue
+        seen = False
+        for place in np.ndindex(*BATCH):
+
+            def poison(leaf, axis=axes[name], place=place):
+                return leaf.at[(slice(None),) * axis + place].set(jnp.nan)
+
+            poisoned = jax.tree.leaves(call({**arguments, name: jax.tree.map(poison, arguments[name])}))
+            for leaf, before in zip(poisoned, plain, strict=True):
+                leaf = np.asarray(leaf)
+                if case.coupled:
+                    seen |= bool(np.isnan(leaf).any())
+                    continue
+                rows, old = np.moveaxis(leaf, (out, out + 1), (0, 1)), np.moveaxis(before, (out, out + 1), (0, 1))
+                seen |= bool(np.isnan(rows[place].astype(np.float64)).any())
+                others = np.ones(BATCH, bool)
+                others[place] = False
+                np.testing.assert_array_equal(rows[others], old[others], err_msg=f"{name} of {place} reached others")
+        assert seen, f"a NaN in {name} is never seen"
+
+
+def law_knobs_may_be_traced_and_swept(case: Case, function):
+    """Every knob can be an argument of a compiled function, one value an element under `vmap`."""
+    parameters = inspect.signature(function).parameters.values()
+    arguments = as_arrays(draw(case))
+    own = {name: value for name, value in arguments.items() if name not in case.observed}
+    knobs = {}
+    for parameter in parameters:
+        value = case.static.get(parameter.name, parameter.default)
+        takes_numbers = any(member in (int, float) for member in getattr(parameter.annotation, "__args__", ()))
+        if parameter.name not in own and takes_numbers and type(value) in (int, float):
+            knobs[parameter.name] = value
+    if not knobs:
+        return
+
+    def call(knobs):
+        result = function(**own, **{**case.static, **knobs})
+        if case.observe is not None:
+            result = case.observe(result, **{name: arguments[name] for name in case.observed})
+        return result
+
+    others = {name: value * 0.75 for name, value in knobs.items()}
+    stacked = {name: jnp.stack([jnp.float32(knobs[name]), jnp.float32(others[name])]) for name in knobs}
+    swept = jax.jit(jax.vmap(call))(stacked)
+    for index, values in enumerate((knobs, others)):
+        expected = jax.jit(lambda values=values: call(values))()
+        for leaf, other in zip(jax.tree.leaves(swept), jax.tree.leaves(expected), strict=True):
+            assert_close(leaf[index], other, rtol=2e-5, atol=2e-5)
 
 
 def docstring_sections_missing(function) -> list[str]:

@@ -72,8 +72,8 @@ def test_jit_equals_eager(name):
 
 
 @every
-def test_type_in_is_type_out(name):
-    laws.law_type_in_is_type_out(CASES[name], CASES[name].function)
+def test_half_precision_is_rounded_at_the_end_only(name):
+    laws.law_half_precision_is_rounded_at_the_end_only(CASES[name], CASES[name].function)
 
 
 @every
@@ -82,13 +82,36 @@ def test_float64_is_float64_with_the_gradient_of_finite_differences(name):
 
 
 @every
-def test_numpy_arrays_are_converted(name):
+def test_numpy_arrays_and_integers_are_converted(name):
     laws.law_numpy_and_integers_are_converted(CASES[name], CASES[name].function)
 
 
 @every
 def test_wrong_types_and_shapes_are_refused_by_name(name):
     laws.law_wrong_types_and_shapes_are_refused_by_name(CASES[name], CASES[name].function)
+
+
+@every
+def test_nan_is_seen_and_stays_with_its_example(name):
+    laws.law_nan_is_seen_and_stays_with_its_example(CASES[name], CASES[name].function)
+
+
+@every
+def test_knobs_may_be_traced_and_swept(name):
+    laws.law_knobs_may_be_traced_and_swept(CASES[name], CASES[name].function)
+
+
+@pytest.mark.parametrize("name", sorted(set(public_functions())))
+def test_arguments_are_in_the_usual_order(name):
+    folder, _, function = name.partition(".")
+    parameters = [*inspect.signature(getattr(importlib.import_module(f"bellmax.{folder}"), function)).parameters]
+    order = [
+        rank
+        for parameter in parameters
+        for rank, words in enumerate((("action",), ("reward", "rewards"), ("discount", "discounts"), ("next_",)))
+        if parameter in words or (words == ("next_",) and parameter.startswith("next_"))
+    ]
+    assert order == sorted(order), parameters
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("losses.")])

@@ -43,7 +43,10 @@ class Case:
             comparison with the oracle, the gradient law or the edges must see.
         module: Module in which the faults are planted, if not the function's own.
         smooth: Whether finite differences can follow it at what is drawn.
+        broadcasts: Arguments that may have fewer or shorter axes than the others.
+        hides: Arguments in which a NaN need not show: a mask, say.
         rtol: Tolerance against the oracle in float32, relative and absolute at unit scale.
+        rtol64: The same in float64.
     """
 
     function: Callable
@@ -63,7 +66,10 @@ class Case:
     faults: tuple[tuple[str, str], ...] = ()
     module: str | None = None
     smooth: bool = True
+    broadcasts: tuple[str, ...] = ()
+    hides: tuple[str, ...] = ()
     rtol: float = 1e-5
+    rtol64: float = 1e-9
 
 
 def _gather(attribute: str) -> dict[str, Any]:

@@ -32,9 +32,9 @@ def _draw_beta(rng, batch):
 
 
 def _other(pi):
-    """Another distribution of the same kind, with the same bounds."""
+    """Another distribution of the same kind, with the same bounds; halves are exact in any precision."""
     first, second, *bounds = jax.tree.leaves(pi)
-    return jax.tree.unflatten(jax.tree.structure(pi), [first * 0.5 + 0.3, second * 0.7 + 0.2, *bounds])
+    return jax.tree.unflatten(jax.tree.structure(pi), [0.5 * first, 0.5 * second, *bounds])
 
 
 def _observe(pi, action):
@@ -53,7 +53,7 @@ def _by_dimension(one_dimension):
 
 
 def _gaussian(mu, logvar, action):
-    one, other = stats.norm(mu, np.exp(logvar / 2)), stats.norm(0.5 * mu + 0.3, np.exp((0.7 * logvar + 0.2) / 2))
+    one, other = stats.norm(mu, np.exp(logvar / 2)), stats.norm(0.5 * mu, np.exp(0.25 * logvar))
     return one.logpdf(action), one.entropy(), _divergence(one, other, mu - 12 * one.std(), mu + 12 * one.std())
 
 
@@ -63,7 +63,7 @@ def _divergence(one, other, low, high):
 
 def _squashed(mu, logvar, low, high, action):
     half = (high - low) / 2
-    one, other = stats.norm(mu, np.exp(logvar / 2)), stats.norm(0.5 * mu + 0.3, np.exp((0.7 * logvar + 0.2) / 2))
+    one, other = stats.norm(mu, np.exp(logvar / 2)), stats.norm(0.5 * mu, np.exp(0.25 * logvar))
 
     def log_slope(x):
         return np.log(half) - 2 * np.log(np.cosh(x))
@@ -78,13 +78,13 @@ def _truncated(mu, logvar, low, high, action):
     def cut(mu, sigma):
         return stats.truncnorm((low - mu) / sigma, (high - mu) / sigma, mu, sigma)
 
-    one, other = cut(mu, np.exp(logvar / 2)), cut(0.5 * mu + 0.3, np.exp((0.7 * logvar + 0.2) / 2))
+    one, other = cut(mu, np.exp(logvar / 2)), cut(0.5 * mu, np.exp(0.25 * logvar))
     return one.logpdf(action), one.entropy(), _divergence(one, other, low, high)
 
 
 def _beta(alpha, beta, low, high, action):
     one = stats.beta(alpha, beta, low, high - low)
-    a, b = 0.5 * alpha + 0.3, 0.7 * beta + 0.2
+    a, b = 0.5 * alpha, 0.5 * beta
     # E[log v] and E[log(1 - v)] under the first, in the definition of the divergence.
     logs = special.psi([alpha, beta]) - special.psi(alpha + beta)
     divergence = special.betaln(a, b) - special.betaln(alpha, beta) + np.array([alpha - a, beta - b]) @ logs
@@ -120,6 +120,7 @@ CASES = {
         _by_dimension(_squashed),
         observe=_observe,
         observed=("action",),
+        broadcasts=("low", "high"),
         wide=True,
         edges=_FAR + _BOUNDS,
         faults=(
@@ -134,6 +135,7 @@ CASES = {
         _by_dimension(_truncated),
         observe=_observe,
         observed=("action",),
+        broadcasts=("low", "high"),
         wide=True,
         edges=({"logvar": -40.0}, {"logvar": 1e4}, {"mu": 1e3}, {"mu": -1e6, "logvar": -3.0}, *_BOUNDS),
         faults=(
@@ -148,6 +150,7 @@ CASES = {
         _by_dimension(_beta),
         observe=_observe,
         observed=("action",),
+        broadcasts=("low", "high"),
         wide=True,
         edges=({"alpha": 1.0, "beta": 1.0}, {"alpha": 1e-3}, {"alpha": 300.0, "beta": 1e-2}, *_BOUNDS),
         faults=(
