@@ -11,6 +11,7 @@ from bellmax.exploration import (
     icm_bonus,
     inverse_dynamics_loss,
     pixel_control_rewards,
+    potential_reward,
     rnd_bonus,
 )
 from cases import Case
@@ -44,36 +45,44 @@ def _inverse(logits, action):
     return out
 
 
-def _pixels(observations, cell_size):
-    times, *batch, height, width, channels = observations.shape
+def _draw_images(rng, batch):
+    return {name: rng.uniform(0, 1, (*batch, 4, 6, 2)) for name in ("observation", "next_observation")}
+
+
+def _pixels(observation, next_observation, cell_size):
+    *batch, height, width, channels = observation.shape
     size = cell_size
-    out = np.zeros((times - 1, *batch, height // size, width // size))
+    out = np.zeros((*batch, height // size, width // size))
     for index in np.ndindex(*out.shape):
-        (t, *lanes, i, j), total = index, 0.0
+        (*lanes, i, j), total = index, 0.0
         for y in range(i * size, (i + 1) * size):
             for x in range(j * size, (j + 1) * size):
                 for c in range(channels):
                     at = (*lanes, y, x, c)
-                    total += abs(observations[(t + 1, *at)] - observations[(t, *at)])
+                    total += abs(next_observation[at] - observation[at])
         out[index] = total / (size * size * channels)
     return out
 
 
-_KINDS = {
-    "absolute_change": lambda before, after, discount: abs(after - before),
-    "increase": lambda before, after, discount: after - before,
-    "decrease": lambda before, after, discount: before - after,
-    "potential": lambda before, after, discount: discount * after - before,
-    "feature": lambda before, after, discount: after,
-}
+def _changes(features, next_features):
+    out = np.zeros(features.shape)
+    for at in np.ndindex(*out.shape):
+        out[at] = max(next_features[at] - features[at], features[at] - next_features[at])
+    return out
 
 
-def _features(features, kind, discount=1.0):
-    return np.stack([_KINDS[kind](features[t], features[t + 1], discount) for t in range(len(features) - 1)])
+def _draw_potentials(rng, batch):
+    discount = rng.uniform(0.5, 1, batch)
+    discount.flat[0] = 0.0
+    return {"potential": rng.normal(size=batch), "discount": discount, "next_potential": rng.normal(size=batch)}
 
 
-def _draw_features(rng, batch):
-    return {"features": rng.normal(size=(5, *batch, 3))}
+def _shaping(potential, discount, next_potential):
+    out = np.zeros(potential.shape)
+    for at in np.ndindex(*out.shape):
+        later = discount[at] * next_potential[at] if discount[at] > 0 else 0.0
+        out[at] = later - potential[at]
+    return out
 
 
 CASES = {
@@ -120,35 +129,30 @@ CASES = {
     ),
     "exploration.pixel_control_rewards": Case(
         pixel_control_rewards,
-        lambda rng, batch: {"observations": rng.uniform(0, 1, (3, *batch, 4, 6, 2))},
+        _draw_images,
         _pixels,
         static={"cell_size": 2},
-        axis=1,
-        faults=(("axis=(-4, -2, -1)", "axis=(-5, -2, -1)"), ("jnp.abs(observations[1:] - ", "(observations[1:] - ")),
+        edges=({"observation": 1e15}, {"next_observation": -1e15}),
+        faults=(("axis=(-4, -2, -1)", "axis=(-5, -2, -1)"), ("jnp.abs(next_observation", "(next_observation")),
     ),
     "exploration.feature_control_rewards": Case(
         feature_control_rewards,
-        _draw_features,
-        _features,
-        static={"kind": "absolute_change"},
-        axis=1,
-        faults=(("return jnp.abs(after - before)", "return after - before"),),
+        _two("features", "next_features"),
+        _changes,
+        edges=({"features": 1e30}, {"features": 0.0, "next_features": 0.0}),
+        faults=(("return jnp.abs(next_features - features)", "return next_features - features"),),
     ),
-} | {
-    f"exploration.feature_control_rewards: {kind}": Case(
-        feature_control_rewards,
-        _draw_features,
-        _features,
-        static={"kind": kind, "discount": 0.9},
-        axis=1,
-        faults=(fault,),
-    )
-    for kind, fault in {
-        "increase": ('kind == "increase"', 'kind == "unknown"'),
-        "decrease": ("return before - after", "return after - before"),
-        "potential": ("* after - before", "* (after - before)"),
-        "feature": ("        return after\n", "        return before\n"),
-    }.items()
+    "exploration.potential_reward": Case(
+        potential_reward,
+        _draw_potentials,
+        _shaping,
+        edges=({"discount": 0.0, "next_potential": np.inf}, {"discount": 0.0, "next_potential": -np.inf}),
+        faults=(
+            ("multiply_no_nan(next_potential, discount)", "discount * next_potential"),
+            ("discount) - potential", "discount) + potential"),
+            ("multiply_no_nan(next_potential, discount)", "next_potential"),
+        ),
+    ),
 }
 
 _STATE = "a state goes in and out; tests/exploration/test_episodic.py"

@@ -9,11 +9,11 @@ from bellmax.transforms import (
     PopArt,
     RewardScale,
     normalise,
-    normalise_value,
+    popart_normalise,
+    popart_unnormalise,
     rescale_output,
     scale_reward,
     unnormalise,
-    unnormalise_value,
 )
 from cases import Case
 
@@ -22,6 +22,7 @@ _MOMENTS = Moments(Counter.zero() + 10, jnp.array(_MEAN), jnp.array(_VARIANCE), 
 _POPART = PopArt(jnp.array(_MEAN), jnp.array(_VARIANCE), jnp.array([2.0, 0.5, 3.0]), jnp.full(3, 1e-9))
 _NEW = PopArt(jnp.array([0.0, 1.0, 1.5]), jnp.array([1.0, 16.0, 6.25]), jnp.array([1.0, 4.0, 2.5]), jnp.zeros(3))
 _SCALES = [2.0, 0.5, 3.0]
+_REST = float(np.float32(1e-9))
 _REWARDS = RewardScale(
     jnp.zeros(()), Moments(Counter.zero() + 7, *(jnp.float32(each) for each in (5.0, 6.25, 0.0, 0.0)))
 )
@@ -31,7 +32,7 @@ def _by_element(function):
     def oracle(x, moments, **knobs):
         out = np.zeros(x.shape)
         for index in np.ndindex(*x.shape):
-            out[index] = function(x[index], _MEAN[index[-1]], _SCALES[index[-1]])
+            out[index] = function(x[index], _MEAN[index[-1]] + _REST, _SCALES[index[-1]])
         return out
 
     return oracle
@@ -41,7 +42,7 @@ def _by_output(function):
     def oracle(value, index, state):
         out = np.zeros(value.shape)
         for at in np.ndindex(*value.shape):
-            out[at] = function(value[at], _MEAN[index[at]], _SCALES[index[at]])
+            out[at] = function(value[at], _MEAN[index[at]] + _REST, _SCALES[index[at]])
         return out
 
     return oracle
@@ -62,7 +63,7 @@ def _rescaled(weight, bias, old, new):
     design = np.concatenate([inputs, np.ones((3, 1))], axis=1)
     for at in np.ndindex(*bias.shape):
         i = at[-1]
-        outputs = _SCALES[i] * (inputs @ weight[at] + bias[at]) + _MEAN[i]
+        outputs = _SCALES[i] * (inputs @ weight[at] + bias[at]) + _MEAN[i] + _REST
         *new_weight[at], new_bias[at] = np.linalg.solve(design, (outputs - float(new.mean[i])) / float(new.scale[i]))
     return [new_weight, new_bias]
 
@@ -88,15 +89,15 @@ CASES = {
         static={"moments": _MOMENTS},
         faults=(("(y * scale + rest) + mean", "(y + mean) * scale"),),
     ),
-    "transforms.normalise_value": Case(
-        normalise_value,
+    "transforms.popart_normalise": Case(
+        popart_normalise,
         _draw_values,
         _by_output(lambda value, mean, scale: (value - mean) / scale),
         static={"state": _POPART},
         faults=(("((value - mean) - rest) / scale", "value / scale - mean"),),
     ),
-    "transforms.unnormalise_value": Case(
-        unnormalise_value,
+    "transforms.popart_unnormalise": Case(
+        popart_unnormalise,
         _draw_values,
         _by_output(lambda value, mean, scale: value * scale + mean),
         static={"state": _POPART},
@@ -107,7 +108,10 @@ CASES = {
         _draw_layer,
         _rescaled,
         static={"old": _POPART, "new": _NEW},
-        faults=(("bias * ratio + moved", "bias * ratio - moved"), ("old.scale / new.scale", "new.scale / old.scale")),
+        faults=(
+            ("bias * ratio + moved", "bias * ratio - moved"),
+            ("old.scale) / like(bias, new.scale)", "new.scale) / like(bias, old.scale)"),
+        ),
     ),
     "transforms.scale_reward": Case(
         scale_reward,

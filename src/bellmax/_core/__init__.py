@@ -13,6 +13,8 @@ from ._gradient import value_and_grad_in_blocks as value_and_grad_in_blocks
 from ._numerics import at_least_float32 as at_least_float32
 from ._numerics import mix as mix
 from ._numerics import multiply_no_nan as multiply_no_nan
+from ._pair_sum import add_pair as add_pair
+from ._pair_sum import unzip as unzip
 from ._random import lane_keys as lane_keys
 from ._random import random_order as random_order
 from ._ratios import bounded_log_ratio as bounded_log_ratio

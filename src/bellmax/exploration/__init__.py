@@ -2,6 +2,7 @@
 
 from ._control import feature_control_rewards as feature_control_rewards
 from ._control import pixel_control_rewards as pixel_control_rewards
+from ._control import potential_reward as potential_reward
 from ._counts import count_bonus as count_bonus
 from ._counts import simhash as simhash
 from ._counts import update_counts as update_counts

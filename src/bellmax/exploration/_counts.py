@@ -49,7 +49,8 @@ def simhash(
         projection: $A$, one row a bit, drawn once from a standard normal; at most 31 rows.
 
     Returns:
-        A code for each example, from 0 to $2^k - 1$. NaN in the features gives bits of 0.
+        A code for each example, from 0 to $2^k - 1$. Features of zero lie on every plane: all bits are 1.
+        NaN in the features gives bits of 0.
 
     Raises:
         ValueError: If there are more than 31 bits.
@@ -73,7 +74,7 @@ def simhash(
 
 @checked
 def update_counts(
-    table: Integer[Array, " codes"], code: Integer[Array, "*batch"], axis_name: str | None = None
+    table: Integer[Array, " codes"], code: Integer[Array, "*batch"], *, axis_name: str | None = None
 ) -> tuple[Integer[Array, "*batch"], Integer[Array, " codes"]]:
     r"""Counts codes in a table, those of the whole batch first.
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Integer
 from .._core import RealScalarLike, at_least_float32, checked, guard, take_action
 
 
-@checked
+@checked(widen=True)
 def icm_bonus(
     predicted_features: Float[Array, "*batch features"],
     next_features: Float[Array, "*batch features"],
@@ -44,7 +44,7 @@ def icm_bonus(
     return jax.lax.stop_gradient(jnp.asarray(eta, square.dtype) / 2 * square)
 
 
-@checked
+@checked(widen=True)
 def forward_dynamics_loss(
     predicted_features: Float[Array, "*batch features"], next_features: Float[Array, "*batch features"]
 ) -> Float[Array, "*batch"]:
@@ -52,10 +52,14 @@ def forward_dynamics_loss(
 
     $$\ell = \tfrac12 \lVert \hat\phi(s') - \phi(s') \rVert^2$$
 
+    The paper trains the encoder together with both models, and its gradient flows through $\phi(s')$ too, where it
+    pulls the features towards what is easy to predict; the inverse model holds them apart. Here $\phi(s')$ is data:
+    the encoder learns from `inverse_dynamics_loss`, and from this loss only as far as $\hat\phi$ was computed from
+    $\phi(s)$ with its gradient.
+
     Args:
         predicted_features: $\hat\phi(s')$, the prediction.
-        next_features: $\phi(s')$ of the true successor; its gradient is stopped, since features that may move would
-            become constant.
+        next_features: $\phi(s')$ of the true successor; its gradient is stopped.
 
     Returns:
         The loss of each example.

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .._core import RealScalarLike, checked, guard
+from .._core import Counter, RealScalarLike, add_pair, checked, guard
 
 
 class EpisodicMemory(eqx.Module):
@@ -16,14 +16,16 @@ class EpisodicMemory(eqx.Module):
         size: How many are stored.
         position: Where the next one goes.
         mean_distance: Mean of the squared distances to neighbours seen so far, over episodes.
-        distances: How many of them. A float32: from 2^24 on the mean forgets slowly, as a moving average does.
+        mean_rest: What rounding took from that mean: steps far smaller than the mean still move it.
+        distances: How many of them.
     """
 
     keys: Float[Array, "capacity features"]
     size: Int[Array, ""]
     position: Int[Array, ""]
     mean_distance: Float[Array, ""]
-    distances: Float[Array, ""]
+    mean_rest: Float[Array, ""]
+    distances: Counter
 
 
 @checked
@@ -51,8 +53,10 @@ def init_episodic_memory(capacity: int, features: int) -> EpisodicMemory:
     """
     if capacity < 1:
         raise ValueError(f"init_episodic_memory: capacity must be at least 1; got {capacity}")
-    zero = jnp.zeros((), jnp.int32)
-    return EpisodicMemory(jnp.zeros((capacity, features)), zero, zero, jnp.zeros(()), jnp.zeros(()))
+    # Each field has its own array: one buffer cannot be donated twice.
+    size, position = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
+    keys = jnp.zeros((capacity, features))
+    return EpisodicMemory(keys, size, position, jnp.zeros(()), jnp.zeros(()), Counter.zero())
 
 
 @checked
@@ -76,8 +80,8 @@ def clear_episodic_memory(memory: EpisodicMemory) -> EpisodicMemory:
     References:
         Badia et al., *Never Give Up: Learning Directed Exploration Strategies*, 2020, arXiv:2002.06038, section 2.
     """
-    zero = jnp.zeros_like(memory.size)
-    return EpisodicMemory(jnp.zeros_like(memory.keys), zero, zero, memory.mean_distance, memory.distances)
+    keys, size, position = (jnp.zeros_like(each) for each in (memory.keys, memory.size, memory.position))
+    return EpisodicMemory(keys, size, position, memory.mean_distance, memory.mean_rest, memory.distances)
 
 
 @checked
@@ -115,7 +119,8 @@ def episodic_novelty(
         The bonus, and the memory with the embedding in it.
 
     Raises:
-        ValueError: If `k` is not from 1 to the capacity, or a knob is outside its range.
+        ValueError: If `k` is not from 1 to the capacity, a knob is outside its range, or the embedding has not the
+            length of those stored.
 
     Example:
         >>> import jax.numpy as jnp
@@ -128,7 +133,9 @@ def episodic_novelty(
         Badia et al., *Never Give Up: Learning Directed Exploration Strategies*, 2020, arXiv:2002.06038, equations 2
         and 3, and algorithm 1.
     """
-    capacity = memory.keys.shape[0]
+    capacity, features = memory.keys.shape
+    if embedding.shape != (features,):
+        raise ValueError(f"episodic_novelty: the memory holds {features} features; got {embedding.shape[0]}")
     if not 1 <= k <= capacity:
         raise ValueError(f"episodic_novelty: k must be from 1 to the capacity, {capacity}; got {k}")
     limits = _Limits.of(kernel_epsilon, cluster_distance, max_similarity, c, memory.keys.dtype)
@@ -141,16 +148,16 @@ def episodic_novelty(
 
     sane = jnp.all(jnp.isfinite(key)) & jnp.all(jnp.isfinite(nearest))
     one = sane.astype(jnp.int32)
-    found = jnp.where(sane, jnp.sum(here, dtype=nearest.dtype), 0)
-    distances = memory.distances + found
-    step = jnp.where(sane, jnp.sum(jnp.where(here, nearest - memory.mean_distance, 0)), 0)
-    mean = memory.mean_distance + step / jnp.maximum(distances, 1)
+    distances = memory.distances + jnp.where(sane, jnp.sum(here, dtype=jnp.int32), 0)
+    step = jnp.sum(jnp.where(here & sane, (nearest - memory.mean_distance) - memory.mean_rest, 0))
+    step = step / jnp.maximum(distances.as_float(), 1).astype(step.dtype)
+    mean, rest = add_pair(memory.mean_distance, memory.mean_rest, step, jnp.zeros_like(step))
     bonus = jnp.where(sane, _bonus(nearest / jnp.where(mean == 0, 1, mean), here, limits), jnp.nan)
 
     keys = memory.keys.at[memory.position].set(jnp.where(sane, key, memory.keys[memory.position]))
     size = jnp.minimum(memory.size + one, capacity)
     position = (memory.position + one) % capacity
-    return bonus.astype(embedding.dtype), EpisodicMemory(keys, size, position, mean, distances)
+    return bonus.astype(embedding.dtype), EpisodicMemory(keys, size, position, mean, rest, distances)
 
 
 class _Limits(eqx.Module):

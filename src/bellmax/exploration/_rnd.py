@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from .._core import checked
 
 
-@checked
+@checked(widen=True)
 def rnd_bonus(
     prediction: Float[Array, "*batch features"], target: Float[Array, "*batch features"]
 ) -> Float[Array, "*batch"]:

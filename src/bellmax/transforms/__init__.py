@@ -30,9 +30,9 @@ from ._pairs import symlog_transform as symlog_transform
 from ._popart import PopArt as PopArt
 from ._popart import init_popart as init_popart
 from ._popart import update_popart as update_popart
-from ._popart_outputs import normalise_value as normalise_value
+from ._popart_outputs import popart_normalise as popart_normalise
+from ._popart_outputs import popart_unnormalise as popart_unnormalise
 from ._popart_outputs import rescale_output as rescale_output
-from ._popart_outputs import unnormalise_value as unnormalise_value
 from ._return_range import ReturnRange as ReturnRange
 from ._return_range import init_return_range as init_return_range
 from ._return_range import return_scale as return_scale

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, at_least_float32, checked, guard
 
 
-@checked
+@checked(widen=True)
 def reals_to_box(
     x: Float[Array, "*batch"], low: RealScalarLike | Float[Array, "..."], high: RealScalarLike | Float[Array, "..."]
 ) -> Float[Array, "*batch"]:

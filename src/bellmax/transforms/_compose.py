@@ -71,6 +71,9 @@ def compose_transforms(*transforms: ValueTransform) -> ValueTransform:
     Returns:
         The pair.
 
+    Raises:
+        TypeError: If something is no pair.
+
     Example:
         >>> import jax.numpy as jnp
         >>> pair = compose_transforms(affine_transform(2.0), affine_transform(1.0, 1.0))
@@ -80,6 +83,9 @@ def compose_transforms(*transforms: ValueTransform) -> ValueTransform:
     References:
         Van Hasselt et al., *General non-linear Bellman equations*, 2019, arXiv:1907.03687.
     """
+    for transform in transforms:
+        if not isinstance(transform, ValueTransform):
+            raise TypeError(f"compose_transforms: takes pairs, ValueTransform(apply, invert); got {transform!r}")
     forth = functions_as_nodes([transform.apply for transform in transforms])
     back = functions_as_nodes([transform.invert for transform in reversed(transforms)])
     return ValueTransform(Partial(_chain, forth), Partial(_chain, back))

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
-from .._core import RealScalarLike, checked, guard
+from .._core import RealScalarLike, add_pair, checked, guard, unzip
 from ._batch_moments import batch_moments, wide_zeros
-from ._pair_sum import add_pair, unzip
 
 
 class EmaMoments(eqx.Module):
@@ -65,7 +64,8 @@ def update_ema_moments(
     \sigma'^2 = (1 - \alpha)\left(\sigma^2 + \alpha(\bar x - \mu)^2\right) + \alpha s^2$$
 
     This is what moving averages of $x$ and $x^2$ give once their bias is divided out, without the difference of two
-    large numbers. A batch of nothing changes nothing.
+    large numbers. A batch of nothing changes nothing. Differentiable in examples
+    and moments.
 
     Args:
         moments: The moments so far; the same on every device.

@@ -2,11 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
-from .._core import RealScalarLike, checked, guard
+from .._core import RealScalarLike, checked
+from ._guard_pair import guard_pair
 
 
 @checked
@@ -39,9 +38,7 @@ def clip_gradient(
     References:
         Mnih et al., *Human-level control through deep reinforcement learning*, 2015, on clipping the error term.
     """
-    traced = isinstance(low, Tracer) or isinstance(high, Tracer)
-    bounds = jnp.stack([jnp.asarray(low, float), jnp.asarray(high, float)]) if traced else np.array([low, high], float)
-    bounds = guard(bounds, lambda bounds: bounds[0] <= bounds[1], "clip_gradient: low must not be above high")
+    bounds = guard_pair(low, high, lambda low, high: low <= high, "clip_gradient: low must not be above high")
     return jax.tree.map(lambda leaf: _clipped(leaf, jnp.asarray(bounds, leaf.dtype)), x)
 
 

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
-from .._core import Counter, checked
+from .._core import Counter, add_pair, checked, unzip
 from ._batch_moments import batch_moments, wide_zeros
-from ._pair_sum import add_pair, unzip
 
 
 class Moments(eqx.Module):
@@ -62,6 +61,7 @@ def update_moments(
     moments: Moments,
     x: PyTree[Shaped[Array | np.ndarray, "..."]],
     mask: Bool[Array, "*batch"] | Float[Array, "*batch"] | None = None,
+    *,
     axis_name: str | None = None,
 ) -> Moments:
     r"""Merges a batch of examples into moments.
@@ -70,7 +70,7 @@ def update_moments(
     \sigma'^2 = \sigma^2 + \tfrac{m}{n'}\left(s^2 - \sigma^2 + \tfrac{n}{n'}(\bar x - \mu)^2\right)$$
 
     Here $m, \bar x, s^2$ are count, mean and variance of the batch, over all devices. A batch of nothing changes
-    nothing; NaN in an example that counts stays in the moments.
+    nothing; NaN in an example that counts stays in the moments. Differentiable in the examples and in the moments.
 
     Args:
         moments: The moments so far; the same on every device.
@@ -112,7 +112,10 @@ def merge_moments(moments: Moments, other: Moments) -> Moments:
         other: $m, \nu, s^2$, of the same shapes.
 
     Returns:
-        The moments of both sets together.
+        The moments of both sets together. Differentiable in both.
+
+    Raises:
+        ValueError: If structure or shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -124,6 +127,7 @@ def merge_moments(moments: Moments, other: Moments) -> Moments:
     References:
         Chan, Golub and LeVeque, *Updating Formulae and a Pairwise Algorithm for Computing Sample Variances*, 1979.
     """
+    _check_alike(moments, other)
     low = moments.count + other.count.low
     count = Counter(low.high + other.count.high, low.low)
     distance = jax.tree.map(
@@ -151,6 +155,15 @@ def _merged(moments, count, share, step, rest, variance, variance_rest):
     columns = (moments.mean, moments.mean_rest, moments.variance, moments.variance_rest)
     rows = jax.tree.map(of_leaf, *columns, step, rest, variance, variance_rest)
     return Moments(count, *unzip(rows, moments.mean, 4))
+
+
+def _check_alike(moments, other):
+    trees = [jax.tree.structure(each.mean) for each in (moments, other)]
+    if trees[0] != trees[1]:
+        raise ValueError(f"merge_moments: needs moments of one structure; got {trees[0]} and {trees[1]}")
+    shapes = [[leaf.shape for leaf in jax.tree.leaves(each.mean)] for each in (moments, other)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"merge_moments: needs moments of the same shapes; got {shapes[0]} and {shapes[1]}")
 
 
 def _share(part, count):

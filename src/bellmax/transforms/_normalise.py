@@ -22,7 +22,8 @@ def normalise(
 
     $$y = \min(\max((x - \mu) / \sqrt{\sigma^2 + \epsilon}, -c), c)$$
 
-    Before anything was counted the mean is 0 and the variance 1.
+    Before anything was counted the mean is 0 and the variance 1. What never varied has $\sigma^2 = 0$: with
+    $\epsilon = 0$ it gives NaN at its mean, and $\pm c$ elsewhere. Differentiable in `x` and in the moments.
 
     Args:
         moments: $\mu$ and $\sigma^2$.
@@ -34,7 +35,8 @@ def normalise(
         The examples without units, in the type that they came in.
 
     Raises:
-        ValueError: If `clip` is not positive or `epsilon` is negative.
+        ValueError: If `clip` is not positive, `epsilon` is negative, or structure or shapes differ from those of the
+            moments.
 
     Example:
         >>> import jax.numpy as jnp
@@ -57,7 +59,7 @@ def normalise(
         largest = jnp.asarray(clip, y.dtype)
         return jnp.clip(y, -largest, largest)
 
-    return _by_leaf(of_leaf, moments, x, epsilon)
+    return _by_leaf(of_leaf, moments, x, epsilon, "normalise")
 
 
 @checked
@@ -71,6 +73,8 @@ def unnormalise(
 
     $$x = y \sqrt{\sigma^2 + \epsilon} + \mu$$
 
+    Differentiable in `y` and in the moments.
+
     Args:
         moments: $\mu$ and $\sigma^2$.
         y: Normalised examples, with any batch axes, no unit.
@@ -80,7 +84,7 @@ def unnormalise(
         The examples in their units, in the type that they came in.
 
     Raises:
-        ValueError: If `epsilon` is negative.
+        ValueError: If `epsilon` is negative, or structure or shapes differ from those of the moments.
 
     Example:
         >>> import jax.numpy as jnp
@@ -93,25 +97,10 @@ def unnormalise(
         Andrychowicz et al., *What Matters In On-Policy Reinforcement Learning?*, 2020, arXiv:2006.05990, appendix B.9.
     """
     epsilon = guard(epsilon, lambda epsilon: epsilon >= 0, "unnormalise: epsilon must be at least 0")
-    return _by_leaf(lambda y, mean, rest, scale: (y * scale + rest) + mean, moments, y, epsilon)
+    return _by_leaf(lambda y, mean, rest, scale: (y * scale + rest) + mean, moments, y, epsilon, "unnormalise")
 
 
-def _by_leaf(function, moments, x, epsilon):
-    """Applies a function of an array and its moments to every leaf, in a wide type."""
-
-    def of_leaf(x, mean, rest, variance):
-        x = jnp.asarray(x)
-        floating = jnp.issubdtype(x.dtype, jnp.floating)
-        wide = x.dtype if floating and jnp.finfo(x.dtype).bits > jnp.finfo(mean.dtype).bits else mean.dtype
-        scale = jnp.sqrt(variance + jnp.asarray(epsilon, variance.dtype))
-        of_moments = [jnp.broadcast_to(each.astype(wide), x.shape) for each in (mean, rest, scale)]
-        result = function(x.astype(wide), *of_moments)
-        return result.astype(x.dtype) if floating else result
-
-    return jax.tree.map(of_leaf, x, *_words(moments))
-
-
-def _words(moments):
+def words(moments: Moments | EmaMoments) -> tuple[PyTree[Array], PyTree[Array], PyTree[Array]]:
     """Returns trees of the mean's two words and of the variance, which is 1 if nothing was counted."""
     if isinstance(moments, EmaMoments):
         empty, variance = moments.weight == 0, moments.variance
@@ -119,3 +108,23 @@ def _words(moments):
         empty = (moments.count.high == 0) & (moments.count.low == 0)
         variance = jax.tree.map(jnp.add, moments.variance, moments.variance_rest)
     return moments.mean, moments.mean_rest, jax.tree.map(lambda leaf: jnp.where(empty, 1, leaf), variance)
+
+
+def _by_leaf(function, moments, x, epsilon, name):
+    """Applies a function of an array and its moments to every leaf, in a wide type."""
+    trees = jax.tree.structure(moments.mean), jax.tree.structure(x)
+    if trees[0] != trees[1]:
+        raise ValueError(f"{name}: moments of {trees[0]} cannot take examples of {trees[1]}")
+
+    def of_leaf(x, mean, rest, variance):
+        x = jnp.asarray(x)
+        if x.shape[x.ndim - mean.ndim :] != mean.shape:
+            raise ValueError(f"{name}: the last axes must be those of the moments, {mean.shape}; got {x.shape}")
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        wide = x.dtype if floating and jnp.finfo(x.dtype).bits > jnp.finfo(mean.dtype).bits else mean.dtype
+        scale = jnp.sqrt(variance + jnp.asarray(epsilon, variance.dtype))
+        of_moments = [jnp.broadcast_to(each.astype(wide), x.shape) for each in (mean, rest, scale)]
+        result = function(x.astype(wide), *of_moments)
+        return result.astype(x.dtype) if floating else result
+
+    return jax.tree.map(of_leaf, x, *words(moments))

@@ -109,7 +109,7 @@ def arcsinh_transform() -> ValueTransform:
     References:
         Van Hasselt et al., *General non-linear Bellman equations*, 2019, arXiv:1907.03687, on squashed values.
     """
-    return ValueTransform(Partial(_arcsinh), Partial(jnp.sinh))
+    return ValueTransform(Partial(jnp.arcsinh), Partial(jnp.sinh))
 
 
 @checked
@@ -173,12 +173,8 @@ def _log_inverse(x, *, scale):
     return scale * symexp(x / scale)
 
 
-def _arcsinh(x):
-    return jnp.arcsinh(x)
-
-
 def _power_inverse(x, *, p):
-    return signed_power(x, 1 / p)
+    return signed_power(x, p=1 / p)
 
 
 def _discount(x):

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from .._core import RealScalarLike, checked, guard, psum
-from ._pair_sum import add_pair
+from .._core import RealScalarLike, add_pair, checked, guard, psum
+from ._guard_pair import guard_pair
 
 
 class PopArt(eqx.Module):
@@ -44,8 +44,8 @@ def init_popart(num_outputs: int) -> PopArt:
     References:
         Hessel et al., *Multi-task Deep Reinforcement Learning with PopArt*, 2018, arXiv:1809.04474.
     """
-    zeros, ones = jnp.zeros(num_outputs), jnp.ones(num_outputs)
-    return PopArt(zeros, ones, ones, jnp.zeros_like(zeros))
+    # Each field has its own array: one buffer cannot be donated twice.
+    return PopArt(jnp.zeros(num_outputs), jnp.ones(num_outputs), jnp.ones(num_outputs), jnp.zeros(num_outputs))
 
 
 @checked
@@ -67,7 +67,8 @@ def update_popart(
 
     The means are over the targets of that output in the batch and on all devices: one step of size $\beta$ an update,
     however many targets there are. An output without targets stays as it is. The last form is the one computed, since
-    the difference of $\nu$ and $\mu^2$ loses its digits where the mean is large.
+    the difference of $\nu$ and $\mu^2$ loses its digits where the mean is large. Differentiable in targets and
+    moments.
 
     Args:
         state: The moments so far; the same on every device.
@@ -76,7 +77,7 @@ def update_popart(
         mask: True, or anything but 0, for the targets that count; not a weight. What is dropped may be NaN.
         step_size: $\beta \in [0, 1]$.
         scale_low: Least $\sigma > 0$, in the units of the environment.
-        scale_high: Largest $\sigma$, likewise.
+        scale_high: Largest $\sigma$, likewise, at least `scale_low`.
         axis_name: Name of the mapped device axis, or None.
 
     Returns:
@@ -96,8 +97,12 @@ def update_popart(
         Hasselt et al., *Learning values across many orders of magnitude*, 2016, arXiv:1602.07714.
     """
     step_size = guard(step_size, lambda by: (by >= 0) & (by <= 1), "update_popart: step_size must be in [0, 1]")
-    scale_low = guard(scale_low, lambda low: low > 0, "update_popart: scale_low must be above 0")
-    scale_high = guard(scale_high, lambda high: high > 0, "update_popart: scale_high must be above 0")
+    bounds = guard_pair(
+        scale_low,
+        scale_high,
+        lambda low, high: (low > 0) & (low <= high),
+        "update_popart: scale_low must be above 0 and scale_high at least scale_low",
+    )
     outputs = state.mean.shape[0]
     keep = jax.nn.one_hot(output_index(index, targets, outputs, "update_popart"), outputs, dtype=bool)
     if mask is not None:
@@ -117,7 +122,7 @@ def update_popart(
     square = mean(jnp.where(keep, jnp.square(distances - rows(step)), 0))
     by = jnp.where(count == 0, 0, jnp.asarray(step_size, step.dtype))
     variance = (1 - by) * (state.variance + by * jnp.square(step)) + by * square
-    low, high = (jnp.square(jnp.asarray(bound, variance.dtype)) for bound in (scale_low, scale_high))
+    low, high = (jnp.square(jnp.asarray(bound, variance.dtype)) for bound in bounds)
     means, rests = add_pair(state.mean, state.mean_rest, by * step, jnp.zeros_like(step))
     return PopArt(means, variance, jnp.sqrt(jnp.clip(variance, low, high)), rests)
 

@@ -7,7 +7,7 @@ from .._core import checked, take_action
 from ._popart import PopArt, output_index
 
 
-@checked
+@checked(widen=True)
 def rescale_output(
     weight: Float[Array, "*batch outputs features"], bias: Float[Array, "*batch outputs"], old: PopArt, new: PopArt
 ) -> tuple[Float[Array, "*batch outputs features"], Float[Array, "*batch outputs"]]:
@@ -22,7 +22,10 @@ def rescale_output(
         new: $\mu', \sigma'$ after it.
 
     Returns:
-        $W'$ and $b'$.
+        $W'$ and $b'$. Differentiable.
+
+    Raises:
+        ValueError: If the states do not have the outputs of the layer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -35,17 +38,20 @@ def rescale_output(
     References:
         Van Hasselt et al., *Learning values across many orders of magnitude*, 2016, arXiv:1602.07714, proposition 1.
     """
+    outputs = old.scale.shape, new.scale.shape
+    if outputs != (bias.shape[-1:],) * 2:
+        raise ValueError(f"rescale_output: the layer has {bias.shape[-1]} outputs; got states of {outputs}")
 
     def like(x, of_outputs):
         return jnp.broadcast_to(of_outputs.astype(x.dtype), x.shape)
 
-    ratio = like(bias, old.scale / new.scale)
-    moved = like(bias, ((old.mean - new.mean) + (old.mean_rest - new.mean_rest)) / new.scale)
+    ratio = like(bias, old.scale) / like(bias, new.scale)
+    moved = like(bias, (old.mean - new.mean) + (old.mean_rest - new.mean_rest)) / like(bias, new.scale)
     return weight * jnp.broadcast_to(ratio[..., None], weight.shape), bias * ratio + moved
 
 
-@checked
-def normalise_value(
+@checked(widen=True)
+def popart_normalise(
     state: PopArt, value: Float[Array, "*batch"], index: Integer[Array, "*batch"] | None = None
 ) -> Float[Array, "*batch"]:
     r"""Brings values, or targets, to the scale of the network's outputs.
@@ -67,18 +73,18 @@ def normalise_value(
         >>> import jax.numpy as jnp
         >>> from bellmax.transforms import PopArt
         >>> state = PopArt(jnp.array([1.0]), jnp.array([4.0]), jnp.array([2.0]), jnp.zeros(1))
-        >>> normalise_value(state, 5.0).tolist()
+        >>> popart_normalise(state, 5.0).tolist()
         2.0
 
     References:
         Hessel et al., *Multi-task Deep Reinforcement Learning with PopArt*, 2018, arXiv:1809.04474.
     """
-    mean, rest, scale = _of_output(state, value, index, "normalise_value")
+    mean, rest, scale = _of_output(state, value, index, "popart_normalise")
     return ((value - mean) - rest) / scale
 
 
-@checked
-def unnormalise_value(
+@checked(widen=True)
+def popart_unnormalise(
     state: PopArt, value: Float[Array, "*batch"], index: Integer[Array, "*batch"] | None = None
 ) -> Float[Array, "*batch"]:
     r"""Brings the network's outputs to the units of the environment.
@@ -100,13 +106,13 @@ def unnormalise_value(
         >>> import jax.numpy as jnp
         >>> from bellmax.transforms import PopArt
         >>> state = PopArt(jnp.array([1.0]), jnp.array([4.0]), jnp.array([2.0]), jnp.zeros(1))
-        >>> unnormalise_value(state, 2.0).tolist()
+        >>> popart_unnormalise(state, 2.0).tolist()
         5.0
 
     References:
         Hessel et al., *Multi-task Deep Reinforcement Learning with PopArt*, 2018, arXiv:1809.04474.
     """
-    mean, rest, scale = _of_output(state, value, index, "unnormalise_value")
+    mean, rest, scale = _of_output(state, value, index, "popart_unnormalise")
     return (value * scale + rest) + mean
 
 

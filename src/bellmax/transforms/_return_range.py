@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .._core import RealScalarLike, checked, guard
+from ._guard_pair import guard_pair
 
 
 class ReturnRange(eqx.Module):
@@ -63,14 +64,15 @@ def update_return_range(
     l' = l + \alpha(\mathrm{Per}(G, 5) - l), \quad h' = h + \alpha(\mathrm{Per}(G, 95) - h)$$
 
     The percentiles are of all returns of all devices, with linear interpolation. The first batch sets the range. A
-    batch of nothing changes nothing; NaN in a return that counts stays in the range.
+    batch of nothing changes nothing; NaN in a return that counts stays in the range. Differentiable: it is
+    `return_scale` that stops the gradient.
 
     Args:
         state: The range so far; the same on every device.
         returns: $G$, in the units of the environment.
         mask: True, or anything but 0, for the returns that count; not a weight. What is dropped may be NaN.
         decay: $d \in [0, 1]$.
-        low: The low percentile, in [0, 100].
+        low: The low percentile, in [0, 100], below `high`.
         high: The high percentile, in [0, 100].
         axis_name: Name of the mapped device axis, or None; the returns of all devices are gathered.
 
@@ -91,8 +93,12 @@ def update_return_range(
         normalisation.
     """
     decay = guard(decay, lambda decay: (decay >= 0) & (decay <= 1), "update_return_range: decay must be in [0, 1]")
-    low = guard(low, lambda low: (low >= 0) & (low <= 100), "update_return_range: low must be in [0, 100]")
-    high = guard(high, lambda high: (high >= 0) & (high <= 100), "update_return_range: high must be in [0, 100]")
+    percents = guard_pair(
+        low,
+        high,
+        lambda low, high: (low >= 0) & (low < high) & (high <= 100),
+        "update_return_range: low and high must be percentiles, 0 <= low < high <= 100",
+    )
     keep = jnp.ones(returns.shape, bool) if mask is None else mask.astype(bool)
     rows = jnp.ravel(returns).astype(state.low.dtype), jnp.ravel(keep)
     if axis_name is not None:
@@ -101,24 +107,29 @@ def update_return_range(
     decay = jnp.where(count == 0, 1, jnp.asarray(decay, state.weight.dtype))
     weight = decay * state.weight + (1 - decay)
     share = (1 - decay) / jnp.where(weight == 0, 1, weight)
-    seen_low, seen_high = _percentiles(rows[0], rows[1], count, (low, high))
+    seen_low, seen_high = _percentiles(rows[0], rows[1], count, percents)
     return ReturnRange(
         state.low + share * (seen_low - state.low), state.high + share * (seen_high - state.high), weight
     )
 
 
 @checked
-def return_scale(state: ReturnRange, least: RealScalarLike = 1.0) -> Float[Array, ""]:
+def return_scale(state: ReturnRange, *, least: RealScalarLike = 1.0) -> Float[Array, ""]:
     r"""What advantages are divided by: the range of the returns, but never less than one.
 
     $$S = \max(1, h - l)$$
 
+    The scale is data: no gradient flows through it, as none flows through $\operatorname{sg}(S)$ in the paper.
+
     Args:
         state: $l$ and $h$.
-        least: The least scale, in the units of the returns.
+        least: The least scale, above 0, in the units of the returns.
 
     Returns:
         $S$, in the units of the returns.
+
+    Raises:
+        ValueError: If `least` is not positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -129,7 +140,8 @@ def return_scale(state: ReturnRange, least: RealScalarLike = 1.0) -> Float[Array
         Hafner et al., *Mastering Diverse Domains through World Models*, 2023, arXiv:2301.04104, on return
         normalisation.
     """
-    return jnp.maximum(jnp.asarray(least, state.low.dtype), state.high - state.low)
+    least = guard(least, lambda least: least > 0, "return_scale: least must be above 0")
+    return jax.lax.stop_gradient(jnp.maximum(jnp.asarray(least, state.low.dtype), state.high - state.low))
 
 
 def _percentiles(x, keep, count, percents):

@@ -48,48 +48,52 @@ def update_reward_scale(
     state: RewardScale,
     rewards: Float[Array, "time *lanes"],
     ends: Bool[Array, "time *lanes"],
+    mask: Bool[Array, "time *lanes"] | Float[Array, "time *lanes"] | None = None,
     *,
-    discount: RealScalarLike = 0.99,
+    gamma: RealScalarLike = 0.99,
     axis_name: str | None = None,
 ) -> RewardScale:
     r"""Adds up rewards along each lane, and counts the sums.
 
     $$R_t = \gamma (1 - e_{t-1}) R_{t-1} + r_t$$
 
+    Differentiable in the rewards and in the state.
+
     Args:
         state: The sums and their moments so far.
         rewards: $r_t$, in the units of the environment, in the order of time.
         ends: $e_t$, whether the episode ended with this step, by termination or truncation.
-        discount: $\gamma \in [0, 1]$.
+        mask: True, or anything but 0, for the steps that count; not a weight. A step that is dropped never happened:
+            it moves no sum, ends nothing, and its reward may be NaN.
+        gamma: $\gamma \in [0, 1]$, one number: not the discounts of the steps, which `ends` stands for.
         axis_name: Name of the mapped device axis, or None: the moments become those of all devices.
 
     Returns:
         The state.
 
     Raises:
-        ValueError: If `discount` is outside [0, 1], or the lanes are not those of the state.
+        ValueError: If `gamma` is outside [0, 1], or the lanes are not those of the state.
 
     Example:
         >>> import jax.numpy as jnp
         >>> rewards, ends = jnp.array([1.0, 1.0, 5.0]), jnp.array([False, True, False])
-        >>> state = update_reward_scale(init_reward_scale(), rewards, ends, discount=0.5)
+        >>> state = update_reward_scale(init_reward_scale(), rewards, ends, gamma=0.5)
         >>> float(state.running), round(float(state.moments.mean), 4)  # of 1, 1.5, 5
         (5.0, 2.5)
 
     References:
         Engstrom et al., *Implementation Matters in Deep Policy Gradients*, 2020, arXiv:2005.12729, section 3.
     """
-    discount = guard(
-        discount, lambda gamma: (gamma >= 0) & (gamma <= 1), "update_reward_scale: discount must be in [0, 1]"
-    )
+    gamma = guard(gamma, lambda gamma: (gamma >= 0) & (gamma <= 1), "update_reward_scale: gamma must be in [0, 1]")
     if state.running.shape != rewards.shape[1:]:
         raise ValueError(f"update_reward_scale: the state has lanes {state.running.shape}; got rewards {rewards.shape}")
-    discount = jnp.asarray(discount, state.running.dtype)
+    gamma = jnp.asarray(gamma, state.running.dtype)
+    keep = jnp.ones(rewards.shape, bool) if mask is None else mask.astype(bool)
 
     def step(running, now):
-        reward, end = now
-        total = discount * running + reward
-        return jnp.where(end, 0, total), total
+        reward, end, counts = now
+        total = gamma * running + reward
+        return jnp.where(counts, jnp.where(end, 0, total), running), total
 
-    running, totals = jax.lax.scan(step, state.running, (rewards.astype(state.running.dtype), ends))
-    return RewardScale(running, update_moments(state.moments, totals, axis_name=axis_name))
+    running, totals = jax.lax.scan(step, state.running, (rewards.astype(state.running.dtype), ends, keep))
+    return RewardScale(running, update_moments(state.moments, totals, keep, axis_name=axis_name))

@@ -6,8 +6,8 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, checked, guard
 
 
-@checked
-def signed_hyperbolic(x: Float[Array, "*batch"], eps: RealScalarLike = 1e-3) -> Float[Array, "*batch"]:
+@checked(widen=True)
+def signed_hyperbolic(x: Float[Array, "*batch"], *, eps: RealScalarLike = 1e-3) -> Float[Array, "*batch"]:
     r"""Squashes values like a square root, linearly far away.
 
     $$h(x) = \operatorname{sign}(x)\,(\sqrt{|x| + 1} - 1) + \epsilon x = \frac{x}{\sqrt{|x| + 1} + 1} + \epsilon x$$
@@ -26,7 +26,7 @@ def signed_hyperbolic(x: Float[Array, "*batch"], eps: RealScalarLike = 1e-3) -> 
 
     Example:
         >>> import jax.numpy as jnp
-        >>> signed_hyperbolic(jnp.array([-3.0, 0.0, 8.0]), 0.0).tolist()
+        >>> signed_hyperbolic(jnp.array([-3.0, 0.0, 8.0]), eps=0.0).tolist()
         [-1.0, 0.0, 2.0]
 
     References:
@@ -39,8 +39,8 @@ def signed_hyperbolic(x: Float[Array, "*batch"], eps: RealScalarLike = 1e-3) -> 
     return jnp.where(far, x, near / (jnp.sqrt(jnp.abs(near) + 1) + 1) + eps * near)
 
 
-@checked
-def signed_parabolic(x: Float[Array, "*batch"], eps: RealScalarLike = 1e-3) -> Float[Array, "*batch"]:
+@checked(widen=True)
+def signed_parabolic(x: Float[Array, "*batch"], *, eps: RealScalarLike = 1e-3) -> Float[Array, "*batch"]:
     r"""Undoes `signed_hyperbolic`.
 
     $$h^{-1}(x) = \operatorname{sign}(x)\,m\,(m + 2), \qquad
@@ -61,7 +61,7 @@ def signed_parabolic(x: Float[Array, "*batch"], eps: RealScalarLike = 1e-3) -> F
 
     Example:
         >>> import jax.numpy as jnp
-        >>> signed_parabolic(jnp.array([-1.0, 0.0, 2.0]), 0.0).tolist()
+        >>> signed_parabolic(jnp.array([-1.0, 0.0, 2.0]), eps=0.0).tolist()
         [-3.0, 0.0, 8.0]
 
     References:
@@ -76,7 +76,7 @@ def signed_parabolic(x: Float[Array, "*batch"], eps: RealScalarLike = 1e-3) -> F
     return jnp.where(far, x, near * slope * (jnp.abs(near) * slope + 2))
 
 
-@checked
+@checked(widen=True)
 def symlog(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""Squashes values like a logarithm, on both sides of zero.
 
@@ -101,7 +101,7 @@ def symlog(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return _odd(jnp.log1p, x)
 
 
-@checked
+@checked(widen=True)
 def symexp(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""Undoes `symlog`.
 
@@ -126,8 +126,8 @@ def symexp(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return _odd(jnp.expm1, x)
 
 
-@checked
-def signed_power(x: Float[Array, "*batch"], p: RealScalarLike) -> Float[Array, "*batch"]:
+@checked(widen=True)
+def signed_power(x: Float[Array, "*batch"], *, p: RealScalarLike) -> Float[Array, "*batch"]:
     r"""Squashes or stretches values like a power; the inverse has the power $1/p$.
 
     $$f_p(x) = \operatorname{sign}(x)\,\frac{(|x| / \sqrt{p} + 1)^p - 1}{\sqrt{p}}$$
@@ -146,7 +146,7 @@ def signed_power(x: Float[Array, "*batch"], p: RealScalarLike) -> Float[Array, "
 
     Example:
         >>> import jax.numpy as jnp
-        >>> signed_power(jnp.array([-1.5, 0.0, 6.0]), 0.25).round(2).tolist()
+        >>> signed_power(jnp.array([-1.5, 0.0, 6.0]), p=0.25).round(2).tolist()
         [-0.8299999833106995, 0.0, 1.7999999523162842]
 
     References:

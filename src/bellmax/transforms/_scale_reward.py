@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
+from ._normalise import words
 from ._reward_scale import RewardScale
 
 
@@ -19,7 +20,8 @@ def scale_reward(
 
     $$r' = \min(\max(r / \sqrt{\mathrm{Var}(R) + \epsilon}, -c), c)$$
 
-    Before anything was counted the variance is 1.
+    Before anything was counted the variance is 1. With $\epsilon = 0$ and an $R$ that never varied a reward
+    of zero gives NaN.
 
     Args:
         state: Moments of $R$.
@@ -28,7 +30,7 @@ def scale_reward(
         epsilon: $\epsilon \ge 0$, in the units of the rewards squared.
 
     Returns:
-        $r'$, without units. Differentiable.
+        $r'$, without units. Differentiable in the reward and in the moments.
 
     Raises:
         ValueError: If `clip` is not positive or `epsilon` is negative.
@@ -44,10 +46,8 @@ def scale_reward(
         Engstrom et al., *Implementation Matters in Deep Policy Gradients*, 2020, arXiv:2005.12729, section 3.
     """
     epsilon = guard(epsilon, lambda epsilon: epsilon >= 0, "scale_reward: epsilon must be at least 0")
-    moments = state.moments
     wide = at_least_float32(reward)
-    empty = (moments.count.high == 0) & (moments.count.low == 0)
-    variance = jnp.where(empty, 1, moments.variance + moments.variance_rest).astype(wide.dtype)
+    variance = words(state.moments)[2].astype(wide.dtype)
     scaled = wide / jnp.sqrt(variance + jnp.asarray(epsilon, wide.dtype))
     if clip is not None:
         largest = jnp.asarray(guard(clip, lambda clip: clip > 0, "scale_reward: clip must be above 0"), wide.dtype)
