@@ -2,13 +2,19 @@
 
 import importlib
 import inspect
+import itertools
 import types
 from collections.abc import Callable
 
+_number = itertools.count()
+
 
 def execute(name: str, source: str) -> types.ModuleType:
-    """Executes source as a module that stands beside the real one."""
-    module = types.ModuleType(name)
+    """Executes source as a module that stands beside the real one, under a name of its own.
+
+    Beartype takes types of the same qualified name for one type, and would refuse the states of a copy of the module.
+    """
+    module = types.ModuleType(f"{name}_{next(_number)}")
     module.__package__ = name.rpartition(".")[0]
     exec(compile(source, f"<fault in {name}>", "exec"), module.__dict__)
     return module

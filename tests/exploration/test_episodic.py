@@ -12,8 +12,8 @@ from rlax._src.exploration import IntrinsicRewardState
 import bellmax.exploration._episodic
 from bellmax._core import Counter
 from bellmax.exploration import EpisodicMemory, clear_episodic_memory, episodic_novelty, init_episodic_memory
+from faults import changed
 from helpers import assert_close, lenient
-from state_faults import faulty_module
 
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -127,7 +127,7 @@ def test_the_source_passes(check):
     ],
 )  # fmt: skip
 def test_the_fault_is_seen(old, new, check):
-    faulty = faulty_module("bellmax.exploration._episodic", old, new)
+    faulty = changed("bellmax.exploration._episodic", old, new)
     with pytest.raises(AssertionError):
         check(faulty)
 

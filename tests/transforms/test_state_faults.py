@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from faults import changed
 from helpers import assert_close
-from state_faults import faulty_module
 
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
@@ -119,6 +119,6 @@ def test_the_source_passes(name):
     ],
 )
 def test_the_fault_is_seen(name, old, new):
-    faulty = faulty_module(f"bellmax.transforms.{name}", old, new)
+    faulty = changed(f"bellmax.transforms.{name}", old, new)
     with pytest.raises(AssertionError):
         CHECKS[name](faulty)
