@@ -28,6 +28,14 @@ hypothesis.settings.load_profile("bellmax")
 _STRICT = {"core", "returns", "transforms", "distributional", "exploration", "losses", "policies", "networks"}
 
 
+def pytest_collection_modifyitems(items):
+    """Keeps the laws of one function together, so that what they compile is compiled once."""
+    laws = [item for item in items if item.path.name == "test_conformance.py"]
+    others = [item for item in items if item.path.name != "test_conformance.py"]
+    laws.sort(key=lambda item: str(item.callspec.params.get("name", "")) if hasattr(item, "callspec") else "")
+    items[:] = laws + others
+
+
 @pytest.fixture(autouse=True)
 def strict_promotion(request):
     """Layers 0 to 2 may not rely on silent promotion of types or ranks."""

@@ -28,8 +28,8 @@ def float32(*arrays):
 
 
 def gradient(function, *args, argnums=0):
-    """Gradient of the sum of what a function returns."""
-    return jax.grad(lambda *args: jnp.sum(function(*args)), argnums=argnums)(*args)
+    """Gradient of the sum of what a function returns, compiled."""
+    return jax.jit(jax.grad(lambda *args: jnp.sum(function(*args)), argnums=argnums))(*args)
 
 
 class CountedTraces:
@@ -76,7 +76,10 @@ def lambda_returns_loop(rewards, discounts, next_values, lambdas):
 
 
 def gae_loop(values, rewards, discounts, next_values, lambdas):
-    """The textbook recurrence on temporal-difference errors: V(S_{t+1}) before and after an end may differ."""
+    """The λ-return less the value, by the recurrence on one-step errors for any two sequences of values.
+
+    `textbook_gae_loop` is the paper's, which holds where `values[t + 1]` is `next_values[t]`.
+    """
     values, rewards, discounts, next_values = (
         np.asarray(x, np.float64) for x in (values, rewards, discounts, next_values)
     )
@@ -88,6 +91,18 @@ def gae_loop(values, rewards, discounts, next_values, lambdas):
         later = times(start - next_values[t] + advantage, lambdas[t])
         advantage = out[t] = delta + times(later, discounts[t])
         start = values[t]
+    return out
+
+
+def textbook_gae_loop(values, rewards, discounts, next_values, lambdas):
+    """Equation 16 of the paper by its sum, Σ (γλ)^l δ: no value but those of the errors."""
+    out = np.zeros_like(values)
+    lambdas = np.broadcast_to(lambdas, rewards.shape)
+    for t in range(len(rewards)):
+        weight = np.ones_like(values[0])
+        for k in range(t, len(rewards)):
+            out[t] += weight * (rewards[k] + times(next_values[k], discounts[k]) - values[k])
+            weight = weight * discounts[k] * lambdas[k]
     return out
 
 

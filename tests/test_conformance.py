@@ -119,6 +119,7 @@ def test_devices_average_to_the_whole(name):
     laws.law_devices_average_to_the_whole(CASES[name], CASES[name].function, masked_mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "index"), FAULTS, ids=[f"{name}-{index}" for name, index in FAULTS])
 def test_the_fault_is_seen(name, index):
     case = CASES[name]

@@ -137,9 +137,9 @@ CASES = {
         axes={"support": None},
         edges=_projected_edges(EVEN),
         faults=(
-            ("lower = bin_mass - upper", "lower = bin_mass"),
-            ("* scale - 0.5)", "* scale - 1.5)"),
-            ("multiply_no_nan(excess, masses)", "excess * masses"),
+            ("(1 - share) * masses", "masses"),
+            ("(last + 1) / (atoms[-1]", "last / (atoms[-1]"),
+            ("jnp.where(jnp.isnan(atoms) & (masses == 0), support[0], atoms)", "atoms"),
         ),
     ),
     "distributional.categorical_projection: uneven": Case(
@@ -151,8 +151,14 @@ CASES = {
         faults=(
             ("x = jnp.clip(x, support[0], support[-1])", "x = x"),
             ("jnp.where(x >= padded", "jnp.where(x < padded"),
-            ("<= 0.2 * width", "<= 20 * width"),
+            ("is_even = jnp.all(", "is_even = jnp.any("),
         ),
+    ),
+    "distributional.categorical_projection: shared atoms": Case(
+        categorical_projection,
+        lambda rng, batch: {**_draw_projection(EVEN)(rng, batch), "atoms": rng.normal(0, 2.5, 4)},
+        lambda atoms, probs, support: projection_loop(np.broadcast_to(atoms, probs.shape), probs, support),
+        axes={"atoms": None, "support": None},
     ),
     "distributional.two_hot: even": Case(
         two_hot,
@@ -188,7 +194,7 @@ CASES = {
         static={"sigma": 0.5},
         axes={"support": None},
         edges=_encoded_edges(UNEVEN),
-        faults=(("jnp.clip(x.astype(support.dtype), support[0], support[-1])", "x.astype(support.dtype)"),),
+        faults=(("jnp.clip(x, support[0], support[-1])", "x"),),
     ),
     "distributional.categorical_mean": Case(
         categorical_mean,
@@ -196,7 +202,13 @@ CASES = {
         lambda probs, atoms: sum(probs[..., i] * atoms[i] for i in range(5)),
         axes={"atoms": None},
         edges=({"probs": 0.0, "atoms": np.inf}, {"atoms": 1e30}),
-        faults=(("multiply_no_nan(atoms, probs.astype(wide))", "atoms * probs.astype(wide)"), ("0.5 * jnp", "jnp")),
+        faults=(
+            (
+                "multiply_no_nan(jnp.broadcast_to(atoms, probs.shape), probs)",
+                "jnp.broadcast_to(atoms, probs.shape) * probs",
+            ),
+            ("0.5 * jnp", "jnp"),
+        ),
     ),
     "distributional.categorical_mean: own atoms": Case(
         categorical_mean,
@@ -216,7 +228,10 @@ CASES = {
         },
         lambda quantiles, edges: sum(quantiles[..., i] * (edges[..., i + 1] - edges[..., i]) for i in range(4)),
         edges=({"edges": [0, 0, 0.5, 1, 1], "quantiles": [-np.inf, 1, 2, np.inf]},),
-        faults=(("multiply_no_nan(wide, shares)", "wide * shares"), ("jnp.diff(", "-jnp.diff(")),
+        faults=(
+            ("multiply_no_nan(quantiles, jnp.diff(edges, axis=-1))", "quantiles * jnp.diff(edges, axis=-1)"),
+            ("jnp.diff(edges, axis=-1)", "edges[..., 1:]"),
+        ),
     ),
     "distributional.quantile_fractions": Case(
         quantile_fractions,
@@ -236,7 +251,7 @@ CASES = {
         lambda fractions, size: np.stack([np.cos(np.pi * i * fractions) for i in range(size)], -1),
         static={"size": 6},
         edges=({"fractions": 0.0}, {"fractions": 1.0}),
-        faults=(("jnp.arange(size, dtype=wide.dtype)", "(1 + jnp.arange(size, dtype=wide.dtype))"),),
+        faults=(("jnp.arange(size, dtype=fractions.dtype)", "(1 + jnp.arange(size, dtype=fractions.dtype))"),),
     ),
     "distributional.pool_quantiles": Case(
         pool_quantiles,

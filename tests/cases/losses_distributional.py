@@ -38,11 +38,11 @@ def _transformed(reward, discount, values, transform):
     return transform.apply(reward + times(transform.invert(values), discount))
 
 
-def categorical_td_loop(logits, atoms, reward, discount, next_logits, transform=None):
+def categorical_td_loop(logits, support, reward, discount, next_logits, transform=None):
     out = np.zeros(reward.shape)
     for index in np.ndindex(*reward.shape):
-        moved = np.array([_transformed(reward[index], discount[index], z, transform) for z in atoms])
-        target = projection_loop(moved, softmax(next_logits[index]), atoms)
+        moved = np.array([_transformed(reward[index], discount[index], z, transform) for z in support])
+        target = projection_loop(moved, softmax(next_logits[index]), support)
         out[index] = cross_entropy_loop(logits[index], target)
     return out
 
@@ -56,17 +56,17 @@ def _greedy(values):
     return best
 
 
-def categorical_q_loop(logits, atoms, action, reward, discount, next_logits, next_q_selector=None, transform=None):
+def categorical_q_loop(logits, support, action, reward, discount, next_logits, next_q_selector=None, transform=None):
     out = np.zeros(reward.shape)
     for index in np.ndindex(*reward.shape):
         if next_q_selector is None:
-            values = atoms if transform is None else transform.invert(atoms)
+            values = support if transform is None else transform.invert(support)
             q = [np.dot(softmax(each), values) for each in next_logits[index]]
         else:
             q = next_q_selector[index]
         out[index] = categorical_td_loop(
             logits[index][action[index]],
-            atoms,
+            support,
             reward[index],
             discount[index],
             next_logits[index][_greedy(q)],
@@ -140,13 +140,13 @@ def draw_ends(rng, batch):
 
 def _draw_td(rng, batch):
     logits, next_logits = rng.normal(size=(2, *batch, 5))
-    return {"logits": logits, "atoms": EVEN, **draw_ends(rng, batch), "next_logits": next_logits}
+    return {"logits": logits, "support": EVEN, **draw_ends(rng, batch), "next_logits": next_logits}
 
 
-def draw_categorical_q(rng, batch, atoms=UNEVEN, actions=3):
-    logits, next_logits = rng.normal(size=(2, *batch, actions, len(atoms)))
+def draw_categorical_q(rng, batch, support=UNEVEN, actions=3):
+    logits, next_logits = rng.normal(size=(2, *batch, actions, len(support)))
     action = rng.integers(0, actions, batch).astype(np.int32)
-    return {"logits": logits, "atoms": atoms, "action": action, **draw_ends(rng, batch), "next_logits": next_logits}
+    return {"logits": logits, "support": support, "action": action, **draw_ends(rng, batch), "next_logits": next_logits}
 
 
 def _draw_categorical_double_q(rng, batch):
@@ -158,7 +158,7 @@ def _draw_categorical_double_q(rng, batch):
 def _draw_number(support):
     def draw(rng, batch):
         logits = rng.normal(size=(*batch, len(support)))
-        return {"logits": logits, "target": rng.normal(0, 2, batch), "support": support}
+        return {"logits": logits, "support": support, "target": rng.normal(0, 2, batch)}
 
     return draw
 
@@ -210,8 +210,8 @@ CASES = {
         ),
         faults=(
             ("return -jnp.sum", "return jnp.sum"),
-            ("jax.lax.stop_gradient(at_least_float32(target_probs))", "at_least_float32(target_probs)"),
-            ("multiply_no_nan(log_probs, target)", "log_probs * target"),
+            ("jax.lax.stop_gradient(target_probs)", "target_probs"),
+            ("multiply_no_nan(jax.nn.log_softmax(logits), target)", "jax.nn.log_softmax(logits) * target"),
         ),
     ),
     "losses.categorical_td_loss": Case(
@@ -219,7 +219,7 @@ CASES = {
         _draw_td,
         categorical_td_loop,
         learns=("logits",),
-        axes={"atoms": None},
+        axes={"support": None},
         wide=True,
         edges=(
             {**_DATA, "next_logits": -np.inf},
@@ -230,7 +230,10 @@ CASES = {
         ),
         faults=(
             ("jnp.where(discount[..., None] == 0, 0, next_logits)", "next_logits"),
-            ("bellman(reward, discount,", "bellman(reward, jnp.ones_like(discount),"),
+            (
+                "one_step_target(reward[..., None], discount[..., None], values",
+                "one_step_target(reward[..., None], 1, values",
+            ),
         ),
     ),
     "losses.categorical_td_loss: transform": Case(
@@ -239,21 +242,21 @@ CASES = {
         categorical_td_loop,
         learns=("logits",),
         static={"transform": ValueTransform(lambda x: x / 2 + 0.3, lambda y: 2 * y - 0.6)},
-        axes={"atoms": None},
+        axes={"support": None},
         wide=True,
-        faults=((", transform)\n    # Without", ", None)\n    # Without"),),
+        faults=(("values, transform)\n    # Without", "values, None)\n    # Without"),),
     ),
     "losses.categorical_q_learning_loss": Case(
         categorical_q_learning_loss,
         draw_categorical_q,
         categorical_q_loop,
         learns=("logits",),
-        axes={"atoms": None},
+        axes={"support": None},
         wide=True,
         edges=({**_DATA, "next_logits": -np.inf}, {**_DATA, "next_logits": np.nan}, {"reward": 1e30}),
         faults=(
             ("take_greedy(next_logits, next_q)", "take_greedy(next_logits, -next_q)"),
-            ("next_q = categorical_mean(probs, values)", "next_q = probs.sum(-1) + values[0]"),
+            ("categorical_mean(jax.nn.softmax(next_logits), inverted", "0 * next_logits[..., 0] + jnp.sum(inverted"),
         ),
     ),
     "losses.categorical_q_learning_loss: transform": Case(
@@ -262,16 +265,16 @@ CASES = {
         categorical_q_loop,
         learns=("logits",),
         static={"transform": ValueTransform(lambda x: x / 10, lambda y: -jnp.exp(-y))},
-        axes={"atoms": None},
+        axes={"support": None},
         wide=True,
-        faults=(("atoms if transform is None else transform.invert(atoms)", "atoms"),),
+        faults=(("softmax(next_logits), inverted(support, transform))", "softmax(next_logits), support)"),),
     ),
     "losses.categorical_double_q_learning_loss": Case(
         categorical_double_q_learning_loss,
         _draw_categorical_double_q,
         categorical_q_loop,
         learns=("logits",),
-        axes={"atoms": None},
+        axes={"support": None},
         wide=True,
         edges=(
             {**_DATA, "next_logits": -np.inf, "next_q_selector": -np.inf},
@@ -282,7 +285,7 @@ CASES = {
     "losses.two_hot_loss": Case(
         two_hot_loss,
         _draw_number(UNEVEN),
-        lambda logits, target, support: cross_entropy_loop(logits, two_hot_loop(target, support)),
+        lambda logits, support, target: cross_entropy_loop(logits, two_hot_loop(target, support)),
         learns=("logits",),
         axes={"support": None},
         wide=True,
@@ -292,7 +295,7 @@ CASES = {
     "losses.hl_gauss_loss": Case(
         hl_gauss_loss,
         _draw_number(EVEN),
-        lambda logits, target, support, sigma: cross_entropy_loop(logits, hl_gauss_loop(target, support, sigma)),
+        lambda logits, support, target, sigma: cross_entropy_loop(logits, hl_gauss_loop(target, support, sigma)),
         learns=("logits",),
         static={"sigma": 0.6},
         axes={"support": None},
@@ -309,7 +312,7 @@ CASES = {
         edges=({"quantiles": 0.0, "targets": 0.0}, {"targets": 1e18}, {"fractions": 0.0}, {"fractions": 1.0}),
         faults=(
             ("(error < 0)", "(error > 0)"),
-            ("fractions, targets = jax.lax.stop_gradient((fractions, targets))", ""),
+            ("jax.lax.stop_gradient((_inside(function, fractions), targets))", "(fractions, targets)"),
             ("distance - 0.5 * kappa", "distance"),
         ),
     ),
@@ -322,8 +325,8 @@ CASES = {
         faults=(
             ("jnp.where(kappa > 0, kappa, 1)", "1"),
             (
-                "jnp.sum(jnp.mean(costs, axis=-1), axis=-1).astype(dtype)\n\n\n@checked\ndef quantile_q",
-                "jnp.mean(jnp.sum(costs, axis=-1), axis=-1).astype(dtype)\n\n\n@checked\ndef quantile_q",
+                "jnp.sum(jnp.mean(costs, axis=-1), axis=-1)",
+                "jnp.mean(jnp.sum(costs, axis=-1), axis=-1)",
             ),
         ),
     ),
@@ -351,8 +354,8 @@ CASES = {
         faults=(
             ("jnp.mean(values, axis=-1)", "jnp.min(values, axis=-1)"),
             (
-                "take_distribution(quantiles, action), fractions, targets, kappa)\n    return jnp.sum(jnp.mean",
-                "quantiles[..., 0, :], fractions, targets, kappa)\n    return jnp.sum(jnp.mean",
+                'take_distribution(quantiles, action)\n    return _regression("quantile_q',
+                'quantiles[..., 0, :]\n    return _regression("quantile_q',
             ),
         ),
     ),
@@ -366,7 +369,7 @@ CASES = {
         learns=("quantiles",),
         static={"kappa": 0.5, "transform": DOUBLING},
         edges=({"next_q_selector": [-np.inf, 0.0], "next_quantiles": [[np.inf], [0.0]]},),
-        faults=(("if next_q_selector is None:", "if True:"),),
+        faults=(("if next_q_selector is None else next_q_selector", ""),),
     ),
     "losses.quantile_q_learning_loss: transform": Case(
         quantile_q_learning_loss,
@@ -375,7 +378,7 @@ CASES = {
         learns=("quantiles",),
         static={"transform": ValueTransform(lambda x: x / 3, lambda y: y * y * y + y)},
         axes=_SHARED,
-        faults=(("next_quantiles if transform is None else transform.invert(next_quantiles)", "next_quantiles"),),
+        faults=(("values = inverted(next_quantiles, transform)", "values = next_quantiles"),),
     ),
     "losses.quantile_expected_sarsa_loss": Case(
         quantile_expected_sarsa_loss,
@@ -389,8 +392,8 @@ CASES = {
             {"next_probs": [0.0, 1.0], "next_quantiles": [[np.nan], [0.0]]},
         ),
         faults=(
-            ("jax.lax.stop_gradient(weights)[..., None]", "weights[..., None]"),
-            ("jnp.where(weights == 0, 0, next_quantiles)", "next_quantiles"),
+            ("jax.lax.stop_gradient(next_probs)", "next_probs"),
+            ("jnp.where(weights == 0, 0, inverted(next_quantiles, transform))", "inverted(next_quantiles, transform)"),
         ),
     ),
     "losses.quantile_expected_sarsa_loss: own fractions": Case(
@@ -407,7 +410,7 @@ CASES = {
         learns=("fractions",),
         faults=(
             ("jax.lax.stop_gradient(slope)", "slope"),
-            ("2 * at_edge", "at_edge"),
+            ("2 * quantiles_at_fractions", "quantiles_at_fractions"),
         ),
     ),
 }

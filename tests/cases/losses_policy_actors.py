@@ -91,7 +91,7 @@ CASES = {
         learns=("action",),
         edges=({"dq_daction": 1e15}, {"action": 1e30}),
         faults=(
-            ("slope = as_data(dq_daction, action)", "slope = dq_daction"),
+            ("slope = jax.lax.stop_gradient(dq_daction)", "slope = dq_daction"),
             ("return 0.5 * jnp.sum", "return jnp.sum"),
         ),
         # The value does not move with the action, only the gradient does.
@@ -103,8 +103,14 @@ CASES = {
         rows(_dpg),
         learns=("action",),
         static={"clip": 0.8},
-        edges=({"dq_daction": 0.0}, {"dq_daction": 1e30}, {"dq_daction": 1e-30}),
-        faults=(("jnp.minimum(1, largest", "jnp.maximum(1, largest"),),
+        edges=(
+            {"dq_daction": 0.0},
+            {"dq_daction": 1e30},
+            {"dq_daction": 3e38},
+            {"dq_daction": [0.0, 3e38, -3e38]},
+            {"dq_daction": 1e-30},
+        ),
+        faults=(("length <= longest", "length > longest"), ("(longest / jnp.maximum", "(longest * jnp.maximum")),
         smooth=False,
     ),
     "losses.sac_actor_loss": Case(
@@ -114,9 +120,9 @@ CASES = {
         static={"alpha": 0.3},
         edges=({"log_prob": -100.0}, {"log_prob": 100.0, "q": -1e30}),
         faults=(
-            ("alpha) - q.astype", "alpha) + q.astype"),
-            ("multiply_no_nan(log_prob, alpha) - q.", "-multiply_no_nan(log_prob, alpha) - q."),
-            ("q.astype(log_prob.dtype)", "as_data(q, log_prob)"),
+            ("(alpha)) - q", "(alpha)) + q"),
+            ("return multiply_no_nan(log_prob,", "return -multiply_no_nan(log_prob,"),
+            ("(alpha)) - q", "(alpha)) - jax.lax.stop_gradient(q)"),
         ),
     ),
     "losses.sac_actor_loss: without entropy": Case(
@@ -125,8 +131,9 @@ CASES = {
         each(lambda log_prob, q, alpha: -q),
         learns=("q",),
         static={"alpha": 0.0},
+        hides=("log_prob",),
         edges=({"log_prob": -np.inf},),
-        faults=(("multiply_no_nan(log_prob, alpha)", "log_prob * alpha"),),
+        faults=(("multiply_no_nan(log_prob, jax.lax.stop_gradient(alpha))", "log_prob * alpha"),),
     ),
     "losses.temperature_loss": Case(
         losses.temperature_loss,
@@ -137,10 +144,25 @@ CASES = {
         axes={"multiplier": None},
         edges=({"multiplier": -3.0}, {"log_prob": -100.0}),
         faults=(
-            ("-jnp.asarray(multiplier, log_prob.dtype)", "jnp.asarray(multiplier, log_prob.dtype)"),
-            ("as_data(log_prob, log_prob)", "log_prob"),
-            ("+ as_data(target_entropy, log_prob)", "- as_data(target_entropy, log_prob)"),
+            ("-spread(multiplier, log_prob)", "spread(multiplier, log_prob)"),
+            ("jax.lax.stop_gradient(log_prob) + target", "log_prob + target"),
+            ("(log_prob) + target", "(log_prob) - target"),
         ),
+    ),
+    "losses.sac_actor_loss: a temperature each": Case(
+        losses.sac_actor_loss,
+        lambda rng, batch: {**numbers("log_prob", "q")(rng, batch), "alpha": rng.uniform(size=batch)},
+        each(lambda log_prob, q, alpha: alpha * log_prob - q),
+        learns=("log_prob", "q"),
+        broadcasts=("alpha",),
+    ),
+    "losses.temperature_loss: a multiplier each": Case(
+        losses.temperature_loss,
+        lambda rng, batch: {"multiplier": rng.uniform(size=batch), **numbers("log_prob")(rng, batch)},
+        each(lambda multiplier, log_prob, target_entropy: -multiplier * (log_prob + target_entropy)),
+        learns=("multiplier",),
+        static={"target_entropy": -1.5},
+        broadcasts=("multiplier",),
     ),
     "losses.discrete_sac_actor_loss": Case(
         losses.discrete_sac_actor_loss,
@@ -150,8 +172,8 @@ CASES = {
         static={"alpha": 0.4},
         edges=_LOGIT_EDGES,
         faults=(
-            ("alpha * log_probs - as_data(q, log_probs)", "alpha * log_probs + as_data(q, log_probs)"),
-            ("alpha * log_probs - as_data(q, log_probs)", "alpha * log_probs - q.astype(log_probs.dtype)"),
+            ("log_probs - jax.lax.stop_gradient(q)", "log_probs + jax.lax.stop_gradient(q)"),
+            ("log_probs - jax.lax.stop_gradient(q)", "log_probs - q"),
             ("expected_value(soft, jnp.exp(log_probs))", "jnp.sum(soft * jnp.exp(log_probs), -1)"),
         ),
     ),
@@ -183,7 +205,8 @@ CASES = {
         rows(_qpg),
         learns=("logits",),
         edges=_LOGIT_EDGES,
-        # The value is zero whatever the logits; tests/losses/test_policy_discrete.py has the gradient.
+        # The value is zero, whatever the logits; tests/losses/test_policy_actors.py has the gradient and its faults.
+        faults=(("jax.lax.stop_gradient(_regret(logits, probs, q)), probs", "jax.lax.stop_gradient(q), probs"),),
         smooth=False,
     ),
     "losses.rm_loss": Case(
@@ -208,7 +231,7 @@ CASES = {
         learns=("logits",),
         edges=_LOGIT_EDGES,
         faults=(
-            ("q = as_data(q, logits)", "pass"),
+            ("q = jax.lax.stop_gradient(q)", "pass"),
             ("q - expected_value(q, probs)", "expected_value(q, probs)"),
         ),
     ),
@@ -229,9 +252,9 @@ CASES = {
         static={"threshold": 0.8},
         edges=_LOGIT_EDGES,
         faults=(
-            ("return -expected_value(logits, push)", "return expected_value(logits, push)"),
-            ("logits < threshold, logits > -threshold", "logits > -threshold, logits < threshold"),
-            ("jnp.where(may_move, regret, 0)", "regret"),
+            ("return -expected_value(logits,", "return expected_value(logits,"),
+            ("(regret > 0) & (logits >= threshold)", "(regret > 0) & (logits <= threshold)"),
+            ("jnp.where(at_the_end, 0, regret)", "regret"),
         ),
         # The advantage depends on the logits, and is data.
         smooth=False,

@@ -77,6 +77,7 @@ def _vmpo(log_prob, advantage, temperature, mask, epsilon, top_fraction=0.5):
 
 
 _KNOB = {"temperature": None}
+_COLD = tuple({"temperature": x} for x in (1e-6, 1e-20, 1e-38, 0.0))
 
 CASES = {
     "losses.mpo_weights": Case(
@@ -86,11 +87,11 @@ CASES = {
         learns=(),
         axis=1,
         axes=_KNOB,
-        edges=({"temperature": 1e-6}, {"temperature": 1e6}, {"q": [[-np.inf], [0.0], [1.0], [2.0], [1e30]]}),
+        edges=(*_COLD, {"temperature": 1e6}, {"q": [[-np.inf], [0.0], [1.0], [2.0], [1e30]]}),
         faults=(
-            ("scaled / as_data", "scaled * as_data"),
-            ("scaled = at_least_float32(jax.lax.stop_gradient(q))", "scaled = at_least_float32(q)"),
-            ("as_data(temperature, scaled), axis=0)", "as_data(temperature, scaled), axis=-1)"),
+            ('positive(temperature, q, "mpo_weights', '1 / positive(temperature, q, "mpo_weights'),
+            ("exponential_weights(q, positive", "exponential_weights(-q, positive"),
+            ("weights / jnp.sum(weights, axis=0, keepdims=True)", "weights / jnp.sum(weights, axis=-1, keepdims=True)"),
         ),
     ),
     "losses.mpo_temperature_loss": Case(
@@ -102,11 +103,17 @@ CASES = {
         axis=1,
         axes=_KNOB,
         out=0,
-        edges=({"temperature": 1e-6}, {"temperature": 1e6}, {"q": 1e10}, {"q": [[-1e30], [0.0], [1.0], [2.0], [3.0]]}),
+        edges=(
+            *_COLD,
+            {"temperature": 1e6},
+            {"q": 1e10},
+            {"q": [[-1e30], [0.0], [1.0], [2.0], [3.0]]},
+            {"q": [[-np.inf], [0.0], [1.0], [2.0], [3.0]]},
+            {"q": [[-np.inf], [0.0], [1.0], [2.0], [3.0]], "temperature": 1e-38},
+        ),
         faults=(
-            ("(epsilon + log_mean)", "(log_mean - epsilon)"),
-            ("jnp.log(jnp.mean(", "jnp.log(jnp.sum("),
-            ("data = at_least_float32(jax.lax.stop_gradient(q))", "data = at_least_float32(q)"),
+            ("temperature, epsilon)", "temperature, -epsilon)"),
+            ("exponential_weights(q, temperature,", "exponential_weights(q, 1 / temperature,"),
         ),
     ),
     "losses.mpo_policy_loss": Case(
@@ -125,7 +132,7 @@ CASES = {
         ),
         faults=(
             ("return -expected_value", "return expected_value"),
-            ("weights = as_data(weights, log_prob)", "pass"),
+            ("weights = jax.lax.stop_gradient(weights)", "pass"),
         ),
     ),
     "losses.kl_penalty_loss": Case(
@@ -143,7 +150,12 @@ CASES = {
         smooth=False,
     ),
     "losses.kl_penalty_loss: a multiplier each": Case(
-        losses.kl_penalty_loss, _draw_penalties, _penalty, static={"epsilon": 0.2}, smooth=False
+        losses.kl_penalty_loss,
+        _draw_penalties,
+        _penalty,
+        static={"epsilon": 0.2},
+        smooth=False,
+        broadcasts=("multiplier",),
     ),
     "losses.vmpo_loss": Case(
         losses.vmpo_loss,
@@ -158,15 +170,14 @@ CASES = {
             {"advantage": 1e10},
             {"mask": [True, False, True], "advantage": [1.0, np.nan, -np.inf]},
             {"mask": [True, False, True], "log_prob": [-1.0, np.nan, -2.0]},
-            {"temperature": 1e-6},
+            *_COLD,
             {"temperature": 1e6},
         ),
         faults=(
             ("return VMPOLoss(-masked_mean", "return VMPOLoss(masked_mean"),
             ("valid & ~(ranked < descending[last])", "valid"),
             ("jnp.maximum(jnp.floor(fraction * count * nudge)", "jnp.maximum(jnp.ceil(fraction * count * nudge)"),
-            ("count, total = jnp.where(empty, 1, count), jnp.where(empty, 1, total)", "pass"),
-            ("jnp.log(total / count)", "jnp.log(total)"),
+            ("mask=jnp.where(best, mask, 0)", "mask=mask"),
         ),
         # The weights depend on the temperature, and are data.
         smooth=False,
@@ -180,6 +191,7 @@ CASES = {
         axes=_KNOB,
         coupled=True,
         observe=lambda loss: loss.temperature,
+        hides=("log_prob",),
     ),
     "losses.vmpo_loss: the best tenth": Case(
         losses.vmpo_loss,

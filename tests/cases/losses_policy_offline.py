@@ -15,7 +15,7 @@ def _awr(log_prob, advantage, temperature=1.0, max_weight=20.0):
     return -min(math.exp(advantage / temperature), max_weight) * log_prob
 
 
-def _crr(log_prob, advantage, kind):
+def _crr(log_prob, advantage):
     return -log_prob if advantage > 0 else 0.0
 
 
@@ -39,6 +39,10 @@ def _draw_masked(*names):
 
 def _draw_weighted(rng, batch):
     return {**numbers(*_DATA)(rng, batch), "mask": np.where(rng.uniform(size=batch) < 0.3, 0, rng.uniform(size=batch))}
+
+
+def _draw_warm(rng, batch):
+    return {**numbers(*_DATA)(rng, batch), "temperature": rng.uniform(0.5, 2)}
 
 
 def _draw_actions(rng, batch):
@@ -106,6 +110,8 @@ def _leave_one_out(reward):
 
 
 _NOTHING = {"mask": False}
+_KNOB = {"temperature": None}
+_COLD = tuple({"temperature": x} for x in (1e-20, 1e-38, 0.0))
 _ACTOR_EDGES = (_NOTHING, {"mask": [True, False, True], "q": [1.0, np.nan, -2.0]}, {"q": 0.0})
 
 CASES = {
@@ -118,10 +124,19 @@ CASES = {
         edges=({"log_prob": -np.inf, "advantage": -np.inf}, {"advantage": 1e30}, {"advantage": -100.0}),
         faults=(
             ("log_prob, -weight", "log_prob, weight"),
-            ("as_data(advantage, log_prob) / temperature, jnp.log", "advantage / temperature, jnp.log"),
+            ("jax.lax.stop_gradient(advantage) / temperature", "advantage / temperature"),
             ("jnp.exp(jnp.minimum(", "jnp.exp(jnp.maximum("),
-            ("as_data(advantage, log_prob) / temperature", "as_data(advantage, log_prob) * temperature"),
+            ("(advantage) / temperature", "(advantage) * temperature"),
         ),
+    ),
+    "losses.awr_loss: a swept temperature": Case(
+        losses.awr_loss,
+        _draw_warm,
+        lambda temperature, **kwargs: each(lambda **row: _awr(temperature=float(temperature), **row))(**kwargs),
+        learns=("log_prob", "temperature"),
+        axes=_KNOB,
+        edges=_COLD,
+        faults=(('floored(positive(temperature, log_prob, "awr', '(positive(temperature, log_prob, "awr'),),
     ),
     "losses.awac_loss": Case(
         losses.awac_loss,
@@ -132,9 +147,19 @@ CASES = {
         coupled=True,
         edges=(_NOTHING, {"advantage": 1e30}, {"mask": [True, False, True], "log_prob": [-1.0, np.nan, -2.0]}),
         faults=(
-            ("return -masked_mean(log_prob, weight", "return masked_mean(log_prob, weight"),
-            ("exponential_weights(scaled / as_data", "exponential_weights(scaled * as_data"),
+            ("with_slope(-masked_mean(", "with_slope(masked_mean("),
+            ("exponential_weights(advantage,", "exponential_weights(-advantage,"),
         ),
+    ),
+    "losses.awac_loss: a swept temperature": Case(
+        losses.awac_loss,
+        lambda rng, batch: {**_draw_warm(rng, batch), "mask": _draw_masked()(rng, batch)["mask"]},
+        _awac,
+        learns=("log_prob", "temperature"),
+        axes=_KNOB,
+        coupled=True,
+        edges=(*_COLD, _NOTHING),
+        faults=(('floored(positive(temperature, log_prob, "awac', '(positive(temperature, log_prob, "awac'),),
     ),
     "losses.awac_loss: weights for a mask": Case(
         losses.awac_loss, _draw_weighted, _awac, learns=("log_prob",), static={"temperature": 0.7}, coupled=True
@@ -144,18 +169,8 @@ CASES = {
         numbers(*_DATA),
         each(_crr),
         learns=("log_prob",),
-        static={"kind": "binary"},
         edges=({"log_prob": -np.inf, "advantage": -1.0}, {"advantage": 1e30}),
         faults=(("jnp.heaviside(advantage,", "jnp.heaviside(-advantage,"),),
-    ),
-    "losses.crr_loss: exp": Case(
-        losses.crr_loss,
-        numbers(*_DATA),
-        each(lambda kind, **kwargs: _awr(**kwargs)),
-        learns=("log_prob",),
-        static={"kind": "exp", "temperature": 2.0, "max_weight": 1.5},
-        edges=({"advantage": 1e30},),
-        faults=(("awr_loss(log_prob, advantage, temperature=temperature,", "awr_loss(log_prob, advantage,"),),
     ),
     "losses.td3_bc_loss": Case(
         losses.td3_bc_loss,
@@ -166,9 +181,9 @@ CASES = {
         edges=_ACTOR_EDGES,
         faults=(
             ("distance - alpha *", "distance + alpha *"),
-            ("as_data(data_action, action)", "data_action"),
+            ("jax.lax.stop_gradient(data_action)", "data_action"),
             ("jnp.mean(_square_gap", "jnp.sum(_square_gap"),
-            ("jnp.abs(at_least_float32(jax.lax.stop_gradient(q)))", "at_least_float32(jax.lax.stop_gradient(q))"),
+            ("jnp.abs(jax.lax.stop_gradient(q))", "jax.lax.stop_gradient(q)"),
         ),
         # The scale of the values depends on them, and is data.
         smooth=False,
@@ -196,7 +211,10 @@ CASES = {
         edges=({"discount": 0.0, "next_q": np.inf, "next_action": np.nan}, {"discount": 1.0}),
         faults=(
             ("next_q - beta * distance", "next_q + beta * distance"),
-            ("jax.lax.stop_gradient(target) - q", "target - q"),
+            (
+                "reward, discount, next_q, distance = jax.lax.stop_gradient((reward, discount, next_q, distance))",
+                "pass",
+            ),
             ("multiply_no_nan(next_q - beta * distance, discount)", "discount * (next_q - beta * distance)"),
         ),
     ),
@@ -208,7 +226,7 @@ CASES = {
         edges=({"reward": 3.0}, {"reward": 0.0}, {"reward": [0.0, 0.0, 0.0, 1e15]}),
         faults=(
             ("jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))", "jnp.sqrt(variance)"),
-            ("deviation + jnp.asarray(epsilon, wide.dtype)", "deviation - jnp.asarray(epsilon, wide.dtype)"),
+            ("deviation + epsilon", "deviation - epsilon"),
         ),
     ),
     "losses.group_advantage: not scaled": Case(

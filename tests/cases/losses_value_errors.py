@@ -126,7 +126,10 @@ CASES = {
         learns=("value",),
         edges=(_DISCOUNTED, {"next_value": 1e30}),
         faults=(
-            ("one_step_error(value, reward, discount, inverted", "one_step_error(-value, reward, discount, inverted"),
+            (
+                "one_step_error(value, reward, discount, inverted(next_value",
+                "one_step_error(-value, reward, discount, inverted(next_value",
+            ),
         ),
     ),
     "losses.td_error: transform": Case(
@@ -136,7 +139,7 @@ CASES = {
         learns=("value",),
         static={"transform": SYMLOG},
         edges=(_DISCOUNTED,),
-        faults=(("inverted(next_value, transform), transform)", "next_value, transform)"),),
+        faults=(("value, reward, discount, inverted(next_value, transform)", "value, reward, discount, next_value"),),
     ),
     "losses.sarsa_error": Case(
         losses.sarsa_error,
@@ -182,7 +185,9 @@ CASES = {
         ),
         learns=("q",),
         edges=(_DISCOUNTED,),
-        faults=(("discount, next_value)", "discount, -next_value)"),),
+        faults=(
+            ("action), reward, discount, inverted(next_value, transform)", "action), reward, discount, -next_value"),
+        ),
     ),
     "losses.qv_max_error": Case(
         losses.qv_max_error,

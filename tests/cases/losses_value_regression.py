@@ -92,7 +92,7 @@ CASES = {
         axis=1,
         out=0,
         edges=({"q": 1.0},),
-        faults=(("jnp.mean(q, axis=0)", "jnp.median(q, axis=0)"),),
+        faults=(("return jnp.mean(q, axis=0)", "return jnp.median(q, axis=0)"),),
     ),
     "losses.lower_confidence_bound": Case(
         losses.lower_confidence_bound,
@@ -115,7 +115,7 @@ CASES = {
         learns=("x",),
         coupled=True,
         edges=({"mask": False}, {"x": (1.0, np.nan, np.inf), "mask": (True, False, False)}),
-        faults=(("jnp.maximum(count, jnp.finfo(wide.dtype).tiny)", "count"),),
+        faults=(("jnp.where(count > 0, count, 1)", "count"),),
     ),
     "losses.masked_mean: weights": Case(
         losses.masked_mean,

@@ -119,7 +119,7 @@ CASES = {
         edges=({"tau": 1e-6}, {"tau": 1e6}, {"q": MASKED}, {"q": MASKED, "tau": 1e-6}, {**_TIES, "tau": 1e-6}),
         faults=(
             ("top + tau * jnp.log(", "top + jnp.log("),
-            ("return top, jnp.where(masked, 0, wide - top[..., None]), masked", "return 0 * top, wide, masked"),
+            ("return top, jnp.where(masked, 0, q - jnp", "return 0 * top, jnp.where(masked, 0, q - 0 * jnp"),
         ),
     ),
     "losses.mellowmax": Case(
@@ -166,7 +166,7 @@ CASES = {
         learns=("q",),
         axes={"omega": None},
         edges=(_END, {"next_q": MASKED, "omega": 1e-6}, {"next_q": MASKED, "omega": 1e6}),
-        faults=(("mellowmax(next_q, omega))", "jnp.mean(next_q, axis=-1))"),),
+        faults=(("mellowmax(inverted(next_q, transform), omega)", "jnp.mean(next_q, axis=-1)"),),
     ),
     "losses.munchausen_q_learning_error": Case(
         losses.munchausen_q_learning_error,
@@ -191,7 +191,7 @@ CASES = {
         lambda q, log_prob, alpha: q - alpha * log_prob,
         axes={"alpha": None},
         edges=({"alpha": 0.0}, {"alpha": 0.0, "log_prob": -np.inf}),
-        faults=(("(wide - cost)", "(wide + cost)"),),
+        faults=(("return q - multiply_no_nan", "return q + multiply_no_nan"),),
     ),
     "losses.soft_value: one temperature an example": Case(
         losses.soft_value,
@@ -213,8 +213,8 @@ CASES = {
         axes={"alpha": None},
         edges=({"logits": MASKED}, {"logits": MASKED, "q": MASKED}, {"logits": (200.0, 0.0, 0.0, -200.0)}),
         faults=(
-            ("expected_value(wide, probs) + jnp", "expected_value(wide, probs) - jnp"),
-            ("expected_value(wide, probs) + jnp", "jnp.sum(wide * probs, axis=-1) + jnp"),
+            ("expected_value(q, probs) + jnp", "expected_value(q, probs) - jnp"),
+            ("expected_value(q, probs) + jnp", "jnp.sum(q * probs, axis=-1) + jnp"),
         ),
     ),
     "losses.sac_critic_error": Case(
@@ -226,7 +226,7 @@ CASES = {
         edges=(_END, {"alpha": 0.0, "next_log_prob": -np.inf}),
         faults=(
             ("soft_value(next_q, next_log_prob, alpha))", "next_q)"),
-            ("(wide - cost)", "(wide + cost)"),
+            ("return q - multiply_no_nan", "return q + multiply_no_nan"),
         ),
     ),
     "losses.cql_loss": Case(
@@ -250,7 +250,7 @@ CASES = {
         faults=(
             ("tau) - scale * math.log(samples)", "tau)"),
             ("jax.lax.stop_gradient(log_density)", "log_density"),
-            ("wide - scale * jax", "wide - jax"),
+            ("q - scale * jax", "q - jax"),
         ),
     ),
 }

@@ -139,7 +139,7 @@ CASES = {
         wide=True,
         edges=({"logvar": -40.0}, {"logvar": 1e4}, {"mu": 1e3}, {"mu": -1e6, "logvar": -3.0}, *_BOUNDS),
         faults=(
-            ("_mass(below, -slope) + _mass(above, slope)", "_mass(below, slope) + _mass(above, slope)"),
+            ("mass(below, -slope) + mass(above, slope)", "mass(below, -slope) + mass(above, 0 * slope)"),
             ("-offset * (slope + offset / 2)", "-offset * offset / 2"),
             (" + jnp.log(self._wide[1])", ""),
         ),
@@ -154,9 +154,9 @@ CASES = {
         wide=True,
         edges=({"alpha": 1.0, "beta": 1.0}, {"alpha": 1e-3}, {"alpha": 300.0, "beta": 1e-2}, *_BOUNDS),
         faults=(
-            ("- _log_beta(alpha, beta) - log_width", "- _log_beta(alpha, beta)"),
-            ("jnp.clip(value, *(jnp", "(lambda value, *_: value)(value, *(jnp"),
-            ("(beta - other_beta) * (digamma(beta) - both)", "(beta - other_beta) * digamma(beta)"),
+            ("(jnp.log(up) - log_width)", "jnp.log(up)"),
+            ("jnp.clip(value.astype(pi.dtype), *(jnp", "(lambda value, *_: value)(value.astype(pi.dtype), *(jnp"),
+            ("(beta - other_beta) * (digamma_rest(beta) - both)", "(beta - other_beta) * digamma_rest(beta)"),
         ),
     ),
     "policies.deterministic": Case(

@@ -134,7 +134,7 @@ CASES = {
             ("epsilon * self._share", "epsilon / q.shape[-1]"),
             ("(1 - epsilon) * greedy", "greedy"),
             ("jnp.maximum(self.probs, _SMALLEST_PROBABILITY)", "self.probs"),
-            ('forbid(q, mask, "epsilon_greedy")', "q"),
+            ("forbid(q, mask, function)", "q"),
         ),
         **_COMMON,
     ),
@@ -144,7 +144,7 @@ CASES = {
         _rows(lambda legal, q: _epsilon_greedy(legal, q, 0.0), floor=1e-15),
         learns=(),
         edges=({"q": 0.0}, {"q": -1e30}),
-        faults=(("zeros = jnp.zeros(", "zeros = jnp.ones("),),
+        faults=(("_among_legal(q, 0.0, mask", "_among_legal(q, 1.0, mask"),),
         **_COMMON,
     ),
     "policies.boltzmann": Case(
@@ -191,7 +191,7 @@ CASES = {
         faults=(
             ("+ m * share", "+ m / logits.shape[-1]"),
             ("(1 - m) * jnp.exp", "jnp.exp"),
-            ("large = probs > _UNDERFLOWS", "large = probs > -1"),
+            ("large = probs >= jnp.finfo(probs.dtype).tiny", "large = probs > -1"),
         ),
         **_COMMON,
     ),

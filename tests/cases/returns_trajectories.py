@@ -229,7 +229,7 @@ CASES = {
         faults=(
             ("multiply_no_nan(later_return, discount)", "later_return"),
             ("multiply_no_nan(later_return, discount)", "later_return * discount"),
-            ("jnp.asarray(bootstrap_value, dtype)", "jnp.zeros((), dtype)"),
+            ("jnp.asarray(bootstrap_value, rewards.dtype)", "jnp.zeros((), rewards.dtype)"),
         ),
     ),
     "returns.n_step_transitions": Case(
@@ -237,11 +237,12 @@ CASES = {
         _draw_steps,
         n_step_walk,
         learns=("rewards", "discounts"),
+        hides=("lambda_",),
         static={"n": 3},
         axis=1,
         edges=({"lambda_": 0.0}, {"discounts": 0.0}, {"lambda_": 1.0, "discounts": 1.0}),
         faults=(
-            ("lambdas != 0", "lambdas >= 0"),
+            ("jnp.asarray(lambda_) != 0", "jnp.asarray(lambda_) >= 0"),
             (".at[-1].set(False)", ""),
             ("jnp.where(untruncated, discount, 1)", "discount"),
             ("jnp.where(untruncated, reward, 0)", "reward"),

@@ -72,7 +72,34 @@ def test_mass_and_mean_are_conserved():
         assert_close(projected.sum(-1), np.ones(6), rtol=0, atol=1e-6)
         found = np.asarray(projected, np.float64) @ np.asarray(support, np.float32)
         assert_close(found, np.sum(np.float32(atoms) * probs, -1), rtol=1e-6, atol=1e-6 * max(abs(low), abs(high)))
-        assert (projected >= -1e-7).all()
+        assert (projected >= 0).all()
+
+
+@pytest.mark.parametrize("name", SUPPORTS)
+def test_no_mass_is_negative_and_none_strays(name):
+    """Where differences of sums would leave crumbs: atoms clipped to an end, on atoms, or one float beside them."""
+    atoms, probs, support = _near(SUPPORTS[name], seed=6)
+    for found in (project(atoms, probs, support), categorical_projection(atoms, probs, support)):
+        assert (found >= 0).all()
+    for end, place in ((1e30, -1), (-np.inf, 0), (support[-1], -1), (support[0], 0)):
+        clipped = np.asarray(project(np.full_like(atoms, end), probs, support))
+        assert_close(clipped[:, place], probs.sum(-1), rtol=1e-6)
+        assert np.count_nonzero(clipped) == len(clipped)
+    # On an atom of the support a mass goes nowhere else.
+    each = np.asarray(project(support[:, None], np.ones((51, 1), np.float32), support))
+    assert (each >= 0).all()
+    assert_close(np.diagonal(each), np.ones(51), rtol=0, atol=2e-5 if name == "far from zero" else 1e-6)
+
+
+def test_atoms_may_be_shared_by_all_examples():
+    rng = np.random.default_rng(7)
+    atoms, probs, support = rng.normal(size=4), drawn_probs(rng, (2, 3, 4)), SUPPORTS["even"]
+    expected = projection_loop(np.broadcast_to(atoms, probs.shape), probs, support)
+    assert_close(project(*float32(atoms, probs, support)), expected)
+    assert_close(project(*float32(atoms, probs[0, 0], support)), expected[0, 0])
+    for wrong in ((3, 4), (1, 4), (2, 1, 4), (5,)):
+        with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)categorical_projection.*probs"):
+            categorical_projection(jnp.zeros(wrong), jnp.zeros((2, 3, 4)), jnp.arange(3.0))
 
 
 def test_number_and_order_of_the_source_atoms_do_not_matter():

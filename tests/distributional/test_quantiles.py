@@ -68,6 +68,13 @@ def test_embedding_in_half_precision_is_computed_in_float32():
     assert_close(cosine_embedding(fractions, 64)[0], expected, rtol=0, atol=4e-3)
 
 
+def test_fractions_outside_are_refused_and_nan_stays_visible():
+    for outside in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"cosine_embedding: fractions must lie in \[0, 1\]"):
+            cosine_embedding(jnp.array([0.5, outside]), 4)
+    np.testing.assert_array_equal(np.isnan(cosine_embedding(jnp.array([0.5, jnp.nan]), 1)), [[False], [True]])
+
+
 def test_embedding_without_features_is_refused():
     with pytest.raises(ValueError, match="cosine_embedding: size must be at least 1; got 0"):
         cosine_embedding(0.5, 0)
@@ -88,6 +95,11 @@ def test_pool_sends_gradients_to_what_it_keeps():
 def test_pool_shows_nan_in_its_own_example_only():
     found = pool_quantiles(jnp.array([[[1.0, jnp.nan], [1.0, 2.0]]]), 1)
     np.testing.assert_array_equal(found, [[np.nan], [1.0]])
+
+
+def test_pool_without_members_is_refused():
+    with pytest.raises(ValueError, match="pool_quantiles: an ensemble needs at least one member"):
+        pool_quantiles(jnp.zeros((0, 2, 3)), 1)
 
 
 @pytest.mark.parametrize("drop", [-1, 3, 4])

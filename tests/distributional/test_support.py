@@ -62,6 +62,15 @@ def test_what_is_no_support_is_refused(support):
         support(0, 1, 1)
 
 
+def test_atoms_that_overflow_are_refused():
+    assert np.isfinite(symexp_support(-88, 88.7)).all()
+    for low, high in ((-100, 100), (0, 89)):
+        with pytest.raises(ValueError, match=r"symexp_support: low and high must lie within ±88.7, where float32"):
+            symexp_support(low, high)
+    with jax.enable_x64(True):
+        assert np.isfinite(symexp_support(-100, 100)).all()
+
+
 def test_no_quantiles_are_refused():
     with pytest.raises(ValueError, match="num_quantiles must be at least 1; got 0"):
         quantile_midpoints(0)

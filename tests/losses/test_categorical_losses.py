@@ -36,8 +36,8 @@ def _mapped(function, axes, *args):
     return jax.vmap(function, axes)(*args)
 
 
-def _drawn(seed=0, batch=(5,), atoms=EVEN):
-    drawn = draw_categorical_q(np.random.default_rng(seed), batch, atoms)
+def _drawn(seed=0, batch=(5,), support=EVEN):
+    drawn = draw_categorical_q(np.random.default_rng(seed), batch, support)
     arrays = {name: jnp.asarray(x, jnp.float32) for name, x in drawn.items() if name != "action"}
     return drawn, {**arrays, "action": jnp.asarray(drawn["action"])}
 
@@ -50,12 +50,12 @@ def _of_rlax(function, arrays, *more):
         return _mapped(
             function,
             axes,
-            a["atoms"],
+            a["support"],
             a["logits"],
             a["action"],
             a["reward"],
             a["discount"],
-            a["atoms"],
+            a["support"],
             a["next_logits"],
             *more,
         )
@@ -116,14 +116,14 @@ def _close_to_rlax(a):
         expected = _mapped(
             rlax.categorical_td_learning,
             (None, 0, 0, 0, None, 0),
-            a["atoms"],
+            a["support"],
             logits,
             a["reward"],
             a["discount"],
-            a["atoms"],
+            a["support"],
             next_logits,
         )
-    assert_close(td_loss(logits, a["atoms"], a["reward"], a["discount"], next_logits), expected)
+    assert_close(td_loss(logits, a["support"], a["reward"], a["discount"], next_logits), expected)
 
 
 def test_another_support_for_the_next_distribution_is_two_lines():
@@ -138,7 +138,7 @@ def test_another_support_for_the_next_distribution_is_two_lines():
 
 def test_target_is_data_where_rlax_gives_nan():
     _, a = _drawn(4, (3,))
-    atoms, logits, next_logits = a["atoms"], a["logits"][:, 0], a["next_logits"][:, 0]
+    atoms, logits, next_logits = a["support"], a["logits"][:, 0], a["next_logits"][:, 0]
     reward, discount = jnp.full(3, 9.0), jnp.ones(3)  # all atoms past the end: bins without mass
     slopes = gradient(td_loss, logits, atoms, reward, discount, next_logits, argnums=(1, 2, 3, 4))
     assert all((np.asarray(slope) == 0).all() for slope in slopes)
@@ -152,7 +152,7 @@ def test_target_is_data_where_rlax_gives_nan():
 
 def test_double_with_its_own_means_is_q_learning():
     _, a = _drawn(5)
-    means = categorical_mean(jax.nn.softmax(a["next_logits"]), a["atoms"])
+    means = categorical_mean(jax.nn.softmax(a["next_logits"]), a["support"])
     assert_close(double_q_loss(**a, next_q_selector=means), q_loss(**a))
 
 
@@ -212,6 +212,30 @@ def test_transform_moves_atoms_in_the_units_of_the_environment():
     assert_close(q_loss(*args, logits), td_loss(args[0][0], args[1], 0.0, 1.0, logits[0]))
 
 
+def test_greedy_action_of_half_precision_is_that_of_its_logits_in_float32():
+    """Two means that differ by less than a bfloat16 of their probabilities: the greater one is chosen."""
+    support = linear_support(-10, 10, 51)
+    rng = np.random.default_rng(12)
+    next_logits = jnp.asarray(rng.normal(0, 0.05, (64, 4, 51)), jnp.bfloat16)
+    means = softmax(np.asarray(next_logits, np.float64)) @ np.asarray(support, np.float64)
+    logits = jnp.asarray(rng.normal(size=(64, 4, 51)), jnp.bfloat16)
+    rest = (jnp.zeros(64, jnp.int32), jnp.zeros(64), jnp.ones(64))
+    found = q_loss(logits, support, *rest, next_logits)
+    assert found.dtype == jnp.float32
+    expected = double_q_loss(logits, support, *rest, next_logits, next_q_selector=jnp.asarray(means, jnp.float32))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_mixed_types_are_taken():
+    half, wide = jnp.array([0.0, 1.0, 2.0], jnp.bfloat16), jnp.array([0.0, 1.0, 2.0])
+    for one, other in ((half, wide), (wide, half)):
+        assert_close(cross_entropy_loss(one, other / 3), cross_entropy_loss(wide, wide / 3), rtol=1e-2)
+        assert_close(td_loss(one, other, 1.0, 0.5, one), td_loss(wide, wide, 1.0, 0.5, wide), rtol=1e-6)
+        for loss in (two_hot_loss, hl_gauss_loss):
+            assert loss(one, other, 0.5).dtype == jnp.float32
+            assert_close(loss(one, other, 0.5), loss(wide, wide, 0.5), rtol=1e-6)
+
+
 def test_critic_of_d4pg_is_the_td_loss_on_n_step_rewards():
     rng = np.random.default_rng(10)
     rewards, gamma, n = rng.normal(size=3), 0.9, 3
@@ -243,7 +267,7 @@ def test_learning_with_two_hot_finds_the_mean_between_atoms():
     support = jnp.array([-1.0, 0.0, 2.0, 5.0])
     targets = jnp.array([0.5, 3.5])
     for loss, tolerance in ((two_hot_loss, 1e-3), (functools.partial(hl_gauss_loss, sigma=0.2), 0.2)):
-        descend = jax.grad(lambda logits, loss=loss: loss(jnp.stack([logits, logits]), targets, support).mean())
+        descend = jax.grad(lambda logits, loss=loss: loss(jnp.stack([logits, logits]), support, targets).mean())
         logits = jax.lax.fori_loop(0, 1500, lambda _, x, descend=descend: x - 2 * descend(x), jnp.zeros(4))
         assert_close(categorical_mean(jax.nn.softmax(logits), support), 2, atol=tolerance)
 
@@ -258,16 +282,18 @@ def test_atoms_that_do_not_increase_are_refused():
         categorical_td_loss(jnp.zeros(3), jnp.array([0.0, 2.0, 1.0]), 0.0, 1.0, jnp.zeros(3))
     for loss in (two_hot_loss, hl_gauss_loss):
         with pytest.raises(ValueError, match="the support must be finite and strictly increasing"):
-            loss(jnp.zeros(3), 0.0, jnp.array([0.0, 2.0, 1.0]))
+            loss(jnp.zeros(3), jnp.array([0.0, 2.0, 1.0]), 0.0)
     with pytest.raises(ValueError, match="sigma must be above 0"):
-        hl_gauss_loss(jnp.zeros(3), 0.0, jnp.arange(3.0), sigma=-1)
+        hl_gauss_loss(jnp.zeros(3), jnp.arange(3.0), 0.0, sigma=-1)
 
 
 def test_wrong_shapes_are_refused_by_name():
     _, a = _drawn()
     with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)categorical_q_learning_loss.*reward"):
         categorical_q_learning_loss(**{**a, "reward": a["reward"][:, None]})
-    with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)categorical_q_learning_loss.*atoms"):
-        categorical_q_learning_loss(**{**a, "atoms": a["atoms"][:-1]})
+    with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)categorical_q_learning_loss.*support"):
+        categorical_q_learning_loss(**{**a, "support": a["support"][:-1]})
     with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)categorical_td_loss.*next_logits"):
-        bellmax.losses.categorical_td_loss(a["logits"][:, 0], a["atoms"], a["reward"], a["discount"], a["next_logits"])
+        bellmax.losses.categorical_td_loss(
+            a["logits"][:, 0], a["support"], a["reward"], a["discount"], a["next_logits"]
+        )

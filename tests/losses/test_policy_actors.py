@@ -8,13 +8,7 @@ import rlax
 
 from bellmax import losses
 from faults import plant
-from helpers import assert_close, float32, lenient, softmax
-
-
-def gradient(function, *args, argnums=0):
-    """Gradient of the sum of what a function returns, compiled."""
-    return jax.jit(jax.grad(lambda *args: jnp.sum(function(*args)), argnums))(*args)
-
+from helpers import assert_close, float32, gradient, lenient, softmax
 
 _ACTOR, _DISCRETE, _MPO = "bellmax.losses._actor", "bellmax.losses._discrete_policy", "bellmax.losses._mpo"
 
@@ -27,6 +21,11 @@ def check_dpg_gradient(dpg_loss):
     # Far from the origin a small slope keeps its digits; a huge one is clipped to its direction.
     assert_close(gradient(dpg_loss, 1e4 + action, 1e-5 * slope), -1e-5 * slope, rtol=1e-6, atol=0)
     assert_close(gradient(lambda *args: dpg_loss(*args, clip=1.0), action, 1e30 * slope), [[-0.6, -0.8]])
+    # The length of the longest slope is no float32, and zeros have no direction.
+    far, none = float32([[0.0, 3e38, -3e38]], [[0.0, 0.0, 0.0]])
+    assert_close(gradient(lambda *args: dpg_loss(*args, clip=1.0), none, far), [[0, -np.sqrt(0.5), np.sqrt(0.5)]])
+    assert_close(gradient(lambda *args: dpg_loss(*args, clip=1.0), none, none), none)
+    assert_close(gradient(lambda *args: dpg_loss(*args, clip=5.0), action, slope), -slope, rtol=0, atol=0)
 
 
 def test_dpg_gradient_is_minus_the_slope():
@@ -37,8 +36,8 @@ def test_dpg_gradient_is_minus_the_slope():
 def test_dpg_equals_rlax_summed_over_dimensions(clip):
     action, slope = float32(*np.random.default_rng(0).normal(size=(2, 5, 3)))
     with lenient():
-        expected = jax.vmap(lambda a, g: rlax.dpg_loss(a, g, clip))(action, slope).sum(-1)
-    assert_close(losses.dpg_loss(action, slope, clip=clip), expected)
+        expected = jax.jit(jax.vmap(lambda a, g: rlax.dpg_loss(a, g, clip)))(action, slope).sum(-1)
+    assert_close(jax.jit(lambda *args: losses.dpg_loss(*args, clip=clip))(action, slope), expected)
 
 
 def test_dpg_is_the_chain_rule():
@@ -47,8 +46,8 @@ def test_dpg_is_the_chain_rule():
     def q(action):
         return -jnp.sum(jnp.square(action - 1))
 
-    found = jax.grad(losses.dpg_loss)(action, jax.grad(q)(action))
-    assert_close(found, jax.grad(lambda action: -q(action))(action))
+    found = gradient(losses.dpg_loss, action, gradient(q, action))
+    assert_close(found, -gradient(q, action))
 
 
 def test_sac_actor_by_hand():
@@ -84,7 +83,7 @@ def test_discrete_actor_is_smallest_at_the_boltzmann_policy():
     best = q / alpha
     assert_close(gradient(lambda logits: losses.discrete_sac_actor_loss(logits, q, alpha), best), [0, 0, 0], atol=1e-6)
     # There it is −α log Σ e^{q/α}.
-    assert_close(losses.discrete_sac_actor_loss(best, q, alpha), -alpha * jax.nn.logsumexp(best))
+    assert_close(losses.discrete_sac_actor_loss(best, q, alpha), -alpha * np.log(np.exp(best).sum()))
 
 
 def test_discrete_actor_is_the_expectation_of_the_sampled_one():
@@ -125,11 +124,31 @@ def test_regret_gradients_by_hand():
 
 
 def check_neurd_gradient(neurd_loss):
-    logits = jnp.array([[0.0, 0.0], [2.5, 2.5], [-2.5, -2.5], [-30.0, 1.0]])
-    q = jnp.array([[1.0, 3.0], [1.0, 3.0], [1.0, 3.0], [1.0, 0.0]])
+    logits = jnp.array([[0.0, 0.0], [2.5, 2.5], [-2.5, -2.5], [-30.0, 1.0], [2.0, 2.0], [-2.0, -2.0]])
+    q = jnp.array([[1.0, 3.0], [1.0, 3.0], [1.0, 3.0], [1.0, 0.0], [1.0, 3.0], [1.0, 3.0]])
     slopes = gradient(neurd_loss, logits, q)
-    # Advantages ∓1. Free: 1 and −1. At +β: only back. At −β: only up. Last: mean 0, so 1 for the improbable action.
-    assert_close(slopes, [[1, -1], [1, 0], [0, -1], [-1, 0]], atol=1e-6)
+    # Advantages ∓1. Free: 1 and −1. Past +β: only back. Past −β: only up. Fourth: mean 0, so 1 for the improbable
+    # action. At ±β itself: as past it.
+    assert_close(slopes, [[1, -1], [1, 0], [0, -1], [-1, 0], [1, 0], [0, -1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["qpg_loss", "rm_loss", "rpg_loss", "neurd_loss"])
+def test_nan_is_not_taken_for_an_action_at_its_threshold(name):
+    nan = jnp.nan
+    logits = jnp.array([[nan, 0.0, 0.0], [0.0, 0.0, 0.0], [-9.0, -9.0, -9.0], [9.0, 9.0, -jnp.inf]])
+    q = jnp.array([[1.0, 2.0, 3.0], [nan, 1.0, 1.0], [nan, 1.0, 1.0], [1.0, nan, 0.0]])
+    assert np.isnan(jax.jit(getattr(losses, name))(logits, q)).all()
+
+
+@pytest.mark.parametrize("name", ["qpg_loss", "rm_loss", "rpg_loss", "neurd_loss", "awr_loss"])
+def test_half_precision_loses_no_digits_of_large_values(name):
+    """100 ± 1 in bfloat16 is known to a half; its differences are taken in float32."""
+    logits, noise = np.random.default_rng(4).normal(size=(2, 16, 4))
+    narrow = [jnp.asarray(x, jnp.bfloat16) for x in (logits, 100 * (name != "awr_loss") + noise)]
+    both = jax.jit(jax.value_and_grad(lambda *args: getattr(losses, name)(*args).astype(jnp.float32).sum()))
+    found, expected = both(*narrow), both(*(x.astype(jnp.float32) for x in narrow))
+    assert_close(found[0], expected[0], rtol=1e-2, atol=1e-2)
+    assert_close(found[1], expected[1], rtol=2**-8, atol=1e-5)
 
 
 def test_neurd_gradient_is_the_advantage_inside_the_threshold():
@@ -165,7 +184,7 @@ def test_penalty_gradients_do_not_mix():
     [
         (_ACTOR, "dpg_loss", "stop_gradient(action) - action)", "stop_gradient(action) + action)", check_dpg_gradient),
         (_ACTOR, "dpg_loss", "slope + (jax", "slope - (jax", check_dpg_gradient),
-        (_ACTOR, "dpg_loss", "jnp.square(x / largest)", "jnp.square(x) / largest / largest", check_dpg_gradient),
+        (_ACTOR, "dpg_loss", "scaled = x * scale", "scaled, scale = x, 1", check_dpg_gradient),
         (
             _DISCRETE,
             "qpg_loss",
@@ -190,10 +209,12 @@ def test_penalty_gradients_do_not_mix():
         (
             _DISCRETE,
             "neurd_loss",
-            "logits < threshold, logits > -threshold",
-            "logits < threshold, True",
+            "| ((regret <= 0) & (logits <= -threshold))",
+            "",
             check_neurd_gradient,
         ),
+        (_DISCRETE, "neurd_loss", "logits >= threshold", "logits > threshold", check_neurd_gradient),
+        (_DISCRETE, "neurd_loss", "logits <= -threshold", "logits < -threshold", check_neurd_gradient),
         (_MPO, "kl_penalty_loss", "jax.lax.stop_gradient(multiplier) * kl", "multiplier * kl", check_penalty_gradients),
         (_MPO, "kl_penalty_loss", "epsilon - jax.lax.stop_gradient(kl)", "epsilon - kl", check_penalty_gradients),
     ],

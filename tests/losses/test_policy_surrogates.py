@@ -6,18 +6,12 @@ import numpy as np
 import pytest
 
 from bellmax import losses
-from helpers import assert_close, float32, softmax
-
-
-def gradient(function, *args, argnums=0):
-    """Gradient of the sum of what a function returns, compiled."""
-    return jax.jit(jax.grad(lambda *args: jnp.sum(function(*args)), argnums))(*args)
-
+from helpers import assert_close, float32, gradient, softmax
 
 SURROGATES = {
     "ppo_clip_loss": losses.ppo_clip_loss,
     "ppo_clip_loss, dual": lambda x, a: losses.ppo_clip_loss(x, a, epsilon_high=0.28, dual_clip=3.0),
-    "ppo_kl_loss": lambda x, a: losses.ppo_kl_loss(x, a, losses.approximate_kl(x).astype(x.dtype), beta=0.5),
+    "ppo_kl_loss": lambda x, a: losses.ppo_kl_loss(x, a, losses.approximate_kl(x), beta=0.5),
     "discovered_policy_loss": losses.discovered_policy_loss,
     "simple_policy_loss": losses.simple_policy_loss,
 }
@@ -27,8 +21,9 @@ every = pytest.mark.parametrize("surrogate", SURROGATES.values(), ids=SURROGATES
 @every
 def test_at_the_sampling_parameters_value_and_gradient_are_those_of_the_policy_gradient(surrogate):
     advantage = jnp.array([1.5, -2.0, 0.0])
-    assert_close(surrogate(jnp.zeros(3), advantage), -advantage, rtol=1e-6, atol=1e-6)
-    assert_close(gradient(surrogate, jnp.zeros(3), advantage), -advantage, rtol=1e-6, atol=1e-6)
+    value, pullback = jax.vjp(jax.jit(surrogate), jnp.zeros(3), advantage)
+    assert_close(value, -advantage, rtol=1e-6, atol=1e-6)
+    assert_close(pullback(jnp.ones(3))[0], -advantage, rtol=1e-6, atol=1e-6)
 
 
 def test_the_ratio_is_one_at_the_sampling_parameters():
@@ -38,14 +33,15 @@ def test_the_ratio_is_one_at_the_sampling_parameters():
     def log_prob(logits, action):
         return jax.nn.log_softmax(logits)[action]
 
-    acted = jnp.stack([log_prob(row, a) for row, a in zip(logits[:8], action[:8], strict=True)])
+    acting = jax.jit(log_prob)
+    acted = jnp.stack([acting(row, a) for row, a in zip(logits[:8], action[:8], strict=True)])
     learned = jax.jit(jax.vmap(log_prob))(logits, action)[:8]
     loss = losses.ppo_clip_loss(learned - acted, jnp.ones(8))
     assert (abs(loss + 1) <= 1e-6).all()
 
 
 @every
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_finite_however_far_the_policies_are(surrogate, dtype):
     log_ratio = jnp.asarray(np.repeat([-100, 100, -np.inf, np.inf], 3), dtype)
     advantage = jnp.asarray(np.tile([-1, 0, 1], 4), dtype)
@@ -54,9 +50,49 @@ def test_finite_however_far_the_policies_are(surrogate, dtype):
     assert np.isfinite(pullback(jnp.ones_like(loss))[0].astype(np.float32)).all()
 
 
+def test_a_loss_above_the_largest_of_float16_is_infinite_only_there():
+    for dtype, expected in ((jnp.float16, np.inf), (jnp.float32, 10 * np.exp(20.0))):
+        assert_close(losses.ppo_clip_loss(jnp.asarray([20.0], dtype), jnp.asarray([-10.0], dtype)), [expected])
+    # e^5 · 10 fits, and was computed in float32: rounded once.
+    near = losses.ppo_clip_loss(jnp.float16([5.0]), jnp.float16([-10.0]))
+    np.testing.assert_array_equal(near, np.float16([10 * np.exp(5.0)]))
+
+
+def test_estimates_close_to_zero_keep_their_digits():
+    small = jnp.float32([1e-4, -1e-4])
+    # e^ℓ − 1 − ℓ = ℓ²/2 + …, and relative to it e^ℓ rounds to 1.
+    for estimator in ("k2", "k3"):
+        assert_close(losses.approximate_kl(small, estimator=estimator), [5e-9, 5e-9], rtol=1e-2, atol=0)
+    # z = (ρ − 1) A is small, and so is the loss that is left.
+    assert_close(losses.simple_policy_loss(small, jnp.ones(2)) + 1, [-1e-4, 1e-4], rtol=5e-3, atol=0)
+
+
+def test_estimates_from_half_precision_are_clipped_in_float32():
+    assert_close(losses.approximate_kl(jnp.float16([20.0, -30.0]), estimator="k1"), [-20, 30])
+    assert_close(losses.approximate_kl(jnp.float16([20.0]), estimator="k3"), [np.exp(20.0) - 21])
+
+
+def test_turned_around_the_estimates_are_those_of_a_penalty_to_a_reference():
+    """In expectation under the learner, whose actions are held while the gradient is taken."""
+    reference, logits = float32(*np.random.default_rng(5).normal(size=(2, 4)))
+    pi = jax.nn.softmax(logits)
+
+    def mean(logits, estimator):
+        log_ratio = jax.nn.log_softmax(reference) - jax.nn.log_softmax(logits)
+        return (pi * losses.approximate_kl(log_ratio, estimator=estimator)).sum()
+
+    both = jax.jit(jax.value_and_grad(mean), static_argnums=1)
+    (one, flat), (_, second), (three, other) = (both(logits, estimator) for estimator in ("k1", "k2", "k3"))
+    divergence, slope = jax.jit(jax.value_and_grad(losses.categorical_kl))(logits, reference)
+    assert_close([one, three], [divergence] * 2)
+    assert_close(flat, 0 * logits, atol=1e-6)
+    assert_close(second, slope)
+    assert_close(other, gradient(losses.categorical_kl, reference, logits, argnums=1))
+
+
 @every
 def test_nan_stays_visible(surrogate):
-    assert np.isnan(surrogate(*float32([np.nan, 0.0], [1.0, np.nan]))).all()
+    assert np.isnan(jax.jit(surrogate)(*float32([np.nan, 0.0], [1.0, np.nan]))).all()
 
 
 def test_truth_table_of_the_clip():
@@ -101,7 +137,7 @@ def test_penalty_by_hand_and_through_the_divergence():
 def test_coefficient_follows_the_divergence():
     kl = jnp.array([0.0, 0.0066, 0.0067, 0.01, 0.0149, 0.0151, 1.0, jnp.nan])
     # Target 0.01: halved below 0.00667, doubled above 0.015.
-    adapted = losses.adapt_kl_coefficient(jnp.full(8, 0.3), kl, 0.01)
+    adapted = jax.jit(losses.adapt_kl_coefficient)(jnp.full(8, 0.3), kl, 0.01)
     assert_close(adapted, [0.15, 0.15, 0.3, 0.3, 0.3, 0.6, 0.6, np.nan])
 
 
@@ -135,7 +171,7 @@ def test_discovered_drift_by_hand():
 def test_simple_surrogate_is_smallest_at_the_clip_bounds():
     ratio = jnp.linspace(0.5, 1.5, 1001)
     for advantage, best in ((2.0, 1.2), (-0.5, 0.8)):
-        loss = losses.simple_policy_loss(jnp.log(ratio), jnp.full(1001, advantage))
+        loss = jax.jit(losses.simple_policy_loss)(jnp.log(ratio), jnp.full(1001, advantage))
         assert_close(ratio[jnp.argmin(loss)], best, atol=2e-3)
 
 
@@ -144,7 +180,7 @@ def test_cispo_gradient_is_the_clipped_weight_and_never_silent():
 
     def loss(log_prob):
         # The log-ratio depends on the same parameters; its gradient must not come back.
-        return losses.cispo_loss(log_prob, log_prob + log_ratio, advantage, epsilon_high=1.0, epsilon_low=0.5)
+        return losses.cispo_loss(log_prob, log_prob + log_ratio, advantage, epsilon=0.5, epsilon_high=1.0)
 
     # −min(9, 2) · 1, −max(0.1, 0.5) · (−1), −1 · 2
     assert_close(gradient(loss, jnp.zeros(3)), [-2, 0.5, -2])
@@ -153,9 +189,8 @@ def test_cispo_gradient_is_the_clipped_weight_and_never_silent():
 def test_knobs_may_be_swept():
     log_ratio, advantage = float32([0.5, -0.5], [1.0, -1.0])
     for surrogate in (losses.ppo_clip_loss, losses.simple_policy_loss):
-        swept = jax.vmap(lambda epsilon, surrogate=surrogate: surrogate(log_ratio, advantage, epsilon=epsilon))(
-            jnp.array([0.1, 0.3])
-        )
+        sweep = jax.vmap(lambda epsilon, surrogate=surrogate: surrogate(log_ratio, advantage, epsilon=epsilon))
+        swept = jax.jit(sweep)(jnp.array([0.1, 0.3]))
         assert_close(swept[1], surrogate(log_ratio, advantage, epsilon=0.3))
 
 
@@ -172,7 +207,7 @@ def test_knobs_may_be_swept():
         (lambda x: losses.discovered_policy_loss(x, x, beta=0.0), "discovered_policy_loss: beta must be positive"),
         (lambda x: losses.simple_policy_loss(x, x, epsilon=np.nan), "simple_policy_loss: epsilon must be positive"),
         (lambda x: losses.cispo_loss(x, x, x, epsilon_high=0.0), "cispo_loss: epsilon_high must be positive"),
-        (lambda x: losses.cispo_loss(x, x, x, epsilon_high=1.0, epsilon_low=0.0), "epsilon_low must be positive"),
+        (lambda x: losses.cispo_loss(x, x, x, epsilon=0.0, epsilon_high=1.0), "cispo_loss: epsilon must be positive"),
     ],
 )
 def test_knobs_outside_their_range_are_refused(call, message):

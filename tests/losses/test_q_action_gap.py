@@ -146,6 +146,29 @@ def test_knobs_out_of_range_are_refused(beta):
         losses.munchausen_q_learning_error(q, 0, 1.0, 1.0, q, q, alpha=beta)
 
 
+def test_half_precision_keeps_small_gaps_of_large_values():
+    """Offsets of 100, where bfloat16 is half a unit wide: what cancels in float32 cancels here."""
+    rng = np.random.default_rng(4)
+    q, next_q, target_q = jnp.asarray(100 + rng.normal(0, 2, (3, 20, 4)), jnp.bfloat16)
+    action = jnp.asarray(rng.integers(0, 4, 20), jnp.int32)
+    reward, discount = jnp.asarray(rng.normal(size=20), jnp.bfloat16), jnp.full(20, 0.5, jnp.bfloat16)
+
+    @jax.jit
+    def both(q, reward, discount, next_q, target_q):
+        munchausen = losses.munchausen_q_learning_error(q, action, reward, discount, next_q, target_q, tau=1.0)
+        return munchausen, losses.cql_loss(q, action)
+
+    arguments = (q, reward, discount, next_q, target_q)
+    wide = both(*(x.astype(jnp.float32) for x in arguments))
+    for one, other in zip(both(*arguments), wide, strict=True):
+        assert one.dtype == jnp.bfloat16
+        np.testing.assert_array_equal(one, other.astype(jnp.bfloat16))
+    # log Σ e^q − q of one action, in float64.
+    exact = np.asarray(q, np.float64)
+    total = exact.max(-1) + np.log(np.exp(exact - exact.max(-1, keepdims=True)).sum(-1))
+    assert_close(both(*arguments)[1], total - exact[np.arange(20), action], rtol=2**-8)
+
+
 def test_munchausen_refuses_a_cold_or_positive_floor():
     q = jnp.array([1.0, 2.0])
     with pytest.raises(ValueError, match="munchausen_q_learning_error: tau must be positive"):

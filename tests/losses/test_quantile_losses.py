@@ -78,6 +78,24 @@ def test_kappa_may_be_swept_down_to_zero():
         quantile_huber_loss(*args, kappa=-0.1)
 
 
+def test_fractions_outside_are_refused_and_nan_stays_visible():
+    _, a = _drawn()
+    a = {name: x for name, x in a.items() if name != "fractions"}
+    calls = {
+        "quantile_huber_loss": lambda tau: quantile_huber_loss(jnp.zeros(3), tau, jnp.zeros(2)),
+        "quantile_q_learning_loss": lambda tau: quantile_q_learning_loss(fractions=tau, **a),
+        "quantile_expected_sarsa_loss": lambda tau: quantile_expected_sarsa_loss(
+            fractions=tau, next_probs=jnp.full((5, 2), 0.5), **a
+        ),
+        "fqf_fraction_loss": lambda tau: fqf_fraction_loss(tau, jnp.zeros(3), jnp.zeros(4)),
+    }
+    for name, call in calls.items():
+        for outside in (-0.1, 1.1):
+            with pytest.raises(ValueError, match=rf"{name}: fractions must lie in \[0, 1\]"):
+                call(jnp.array([0.1, outside, 0.5]))
+    assert np.isnan(huber_loss(jnp.zeros(2), jnp.array([0.5, jnp.nan]), jnp.ones(2)))
+
+
 def test_gradient_by_hand():
     # −(τ − 1{u<0}) clip(u, ±1) averaged over targets, for u of 2, −½ and −½, −3.
     args = float32([0.0, 2.5], [0.25, 0.75], [2.0, -0.5])

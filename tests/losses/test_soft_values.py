@@ -90,6 +90,15 @@ def test_masked_actions_do_not_count(operator, knob):
     assert np.isnan(operator(jnp.array([1.0, jnp.nan]), knob))
 
 
+@pytest.mark.parametrize("operator", [soft_maximum, mellowmax])
+def test_an_infinite_value_is_the_maximum_and_nothing_has_no_slope(operator):
+    for q in ([jnp.inf, 1.0], [jnp.inf, jnp.inf], [jnp.inf, -jnp.inf]):
+        assert operator(jnp.array(q), 0.5) == jnp.inf
+    assert np.isnan(operator(jnp.array([jnp.inf, jnp.nan]), 0.5))
+    slopes = jax.jit(jax.grad(operator, (0, 1)))(jnp.full(3, -jnp.inf), 0.5)
+    assert all((np.asarray(slope) == 0).all() for slope in slopes)
+
+
 def test_knobs_below_the_floor_have_finite_limits_under_a_transform():
     q = jnp.array([1.0, 3.0, 3.0])
     for knob in (0.0, -1.0, 1e-30):

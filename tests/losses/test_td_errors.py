@@ -1,3 +1,4 @@
+import inspect
 from functools import partial
 
 import jax
@@ -7,7 +8,7 @@ import pytest
 import rlax
 
 from bellmax import losses
-from bellmax._core import ValueTransform
+from bellmax._core import ValueTransform, take_action
 from bellmax.returns import n_step_returns
 from helpers import action_values, as_q_arguments, assert_close, float32, gradient, lenient, trajectory
 
@@ -50,6 +51,41 @@ def test_expected_sarsa_by_hand():
     q, next_q, probs = float32([1, 2], [4, 8], [0.25, 0.75])
     # 1 + ½(¼·4 + ¾·8) − 2 = 2.5
     assert_close(expected_sarsa_error(q, 1, 1.0, 0.5, next_q, probs), 2.5)
+
+
+def test_transforms_act_alike_in_all_errors():
+    """f of the target in the units of the reward, which is what the plain error of the inverses adds to its value."""
+    q, action, reward, discount, next_q, target_q = as_q_arguments(*action_values(3, batch=8))
+    next_q, masked = next_q.at[0].set(-jnp.inf), discount.at[0].set(0)
+    f, inverse = symlog = ValueTransform(
+        lambda x: jnp.sign(x) * jnp.log1p(abs(x)), lambda y: jnp.sign(y) * jnp.expm1(abs(y))
+    )
+
+    def back(values):
+        return jnp.where(jnp.isneginf(values), values, inverse(values))
+
+    start, value = (reward, masked), q[:, 0]
+    kinds = {
+        losses.qv_learning_error: (q, action, *start, next_q[:, 1]),
+        losses.persistent_q_learning_error: (q, action, *start, next_q),
+        losses.advantage_learning_error: (q, action, *start, next_q, target_q),
+        losses.persistent_advantage_learning_error: (q, action, *start, next_q, target_q),
+        losses.munchausen_q_learning_error: (q, action, *start, next_q, target_q),
+        losses.mellowmax_q_learning_error: (q, action, *start, next_q),
+        losses.soft_q_learning_error: (q, action, *start, next_q),
+        losses.qv_max_error: (value, *start, next_q),
+    }
+    knobs = {"beta": 0.3, "omega": 2.0}
+
+    def pair(function, arguments):
+        own = {name: knobs[name] for name in inspect.signature(function).parameters if name in knobs}
+        head = arguments[: 1 if function is losses.qv_max_error else 2]
+        predicted = head[0] if len(head) == 1 else take_action(*head)
+        plain = function(*head, *start, *(back(x) for x in arguments[len(head) + 2 :]), **own)
+        return function(*arguments, **own, transform=symlog), f(plain + predicted) - predicted
+
+    for one, other in jax.jit(lambda: [pair(*each) for each in kinds.items()])():
+        assert_close(one, other)
 
 
 def test_qv_and_qv_max_by_hand():

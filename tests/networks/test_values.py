@@ -43,11 +43,14 @@ def test_mean_over_quantiles_by_hand():
     assert_close(q(None), [3, -1])
 
 
-def test_half_precision_stays():
-    (logits,) = float32(_LOGITS)
-    q = CategoricalMean(lambda s: logits.astype(jnp.bfloat16), *float32(_ATOMS))
-    assert q(None).dtype == jnp.bfloat16
-    assert QuantileMean(lambda s: logits.astype(jnp.bfloat16))(None).dtype == jnp.bfloat16
+def test_means_are_float32_so_that_half_precision_makes_no_ties():
+    logits = jnp.array([[0.0, 0.0], [0.0, 2.0**-9]], jnp.bfloat16)
+    q = CategoricalMean(lambda s: logits, jnp.array([90.0, 110.0]))(None)
+    assert q.dtype == jnp.float32
+    assert q[1] > q[0]
+    q = QuantileMean(lambda s: jnp.array([[100.0, 100.0], [100.0, 100.5]], jnp.bfloat16))(None)
+    assert q.dtype == jnp.float32
+    assert_close(q, [100, 100.25])
 
 
 def test_every_action_asks_the_network_once_an_action():
@@ -65,6 +68,9 @@ def test_every_action_over_a_mean_over_atoms():
 
 
 def test_mistakes_are_named():
+    for make in (lambda x: CategoricalMean(x, jnp.zeros(3)), QuantileMean, lambda x: EveryAction(x, 3)):
+        with pytest.raises(TypeError, match="network must be a function of observations; got 3"):
+            make(3)
     with pytest.raises(TypeError, match=r"CategoricalMean: one logit for each of \(3,\) atoms; got \(4, 2\)"):
         CategoricalMean(lambda s: jnp.zeros((4, 2)), *float32(_ATOMS))(None)
     with pytest.raises(TypeError, match=r"EveryAction: the network must return one number an action; got shape \(1,\)"):

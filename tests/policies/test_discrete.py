@@ -11,7 +11,7 @@ import rlax
 from jax.test_util import check_grads
 from scipy import special, stats
 
-from bellmax.policies import boltzmann, categorical, epsilon_greedy, greedy
+from bellmax.policies import bernoulli, boltzmann, categorical, epsilon_greedy, greedy, multi_discrete
 from helpers import (
     assert_close,
     assert_frequencies,
@@ -300,6 +300,34 @@ def test_boltzmann_is_finite_in_value_and_gradient_at_the_coldest(tau):
     value, gradient = jax.jit(jax.value_and_grad(log_prob))(jnp.array(tau))
     assert jnp.isfinite(value)
     assert jnp.isfinite(gradient)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint32])
+@pytest.mark.parametrize("options", [128, 200, 256, 257])
+def test_actions_of_few_bits_choose_among_many(dtype, options):
+    pi = categorical(jnp.arange(options) / options)
+    action = jnp.array([3, 100], dtype)
+    expected = special.log_softmax(np.arange(options) / options)[[3, 100]]
+    assert_close(pi.log_prob(action), expected)
+    assert_close(pi.prob(action), np.exp(expected))
+    both = multi_discrete(jnp.arange(options) / options, (options - 1, 1))
+    assert_close(both.log_prob(jnp.array([[3, 0]], dtype)), special.log_softmax(np.arange(options - 1) / options)[[3]])
+
+
+def test_the_least_uniform_number_draws_no_action_that_is_all_but_impossible(monkeypatch):
+    # Were zero among the numbers drawn, it would draw what comes first, however unlikely.
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype, minval=0.0: jnp.full(shape, minval, dtype))
+    pi = categorical(jnp.array([-30.0, 0.0, -30.0]))
+    assert int(pi.sample(seed=jax.random.key(0))) == 1
+    assert bernoulli(jnp.array([-30.0, 30.0])).sample(seed=jax.random.key(0)).tolist() == [0, 1]
+
+
+def test_infinite_values_take_all_and_share_alike():
+    q = jnp.array([1.0, np.inf, -2.0, np.inf])
+    assert_close(boltzmann(q, 0.5).probs, [0, 0.5, 0, 0.5])
+    assert_close(greedy(q).probs, [0, 0.5, 0, 0.5])
+    assert_close(epsilon_greedy(q, 0.4).probs, [0.1, 0.4, 0.1, 0.4])
+    assert np.isfinite(jax.grad(lambda q: boltzmann(q, 0.5).log_prob(1))(q)).all()
 
 
 # --- rlax ------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from bellmax.policies import boltzmann, categorical, epsilon_greedy, greedy, uniform, unimix
+from bellmax.policies import boltzmann, categorical, epsilon_greedy, greedy, multi_discrete, uniform, unimix
 from bellmax.policies._discrete import _draw
 from helpers import assert_close, assert_frequencies, float32, lenient
 
@@ -180,3 +180,30 @@ def test_a_mixture_outside_zero_to_one_is_refused(mixture):
         assert np.isnan(probs).all()
     else:
         assert_close(probs, unimix(jnp.array([0.0, 1.0]), np.clip(mixture, 0, 1)).probs)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tiny_mixture_keeps_its_bound(dtype):
+    tiny = 1e-36 if dtype == np.float32 else 1e-200
+    with jax.enable_x64(dtype == np.float64):
+        pi = unimix(jnp.array([0.0, -np.inf], dtype), tiny)
+        assert_close(pi.logits, [0, np.log(tiny / 2)])
+
+
+@every
+@pytest.mark.parametrize("shape", [(4,), (2, 4)])
+def test_a_mask_of_whole_numbers_counts_as_one_of_truths(maker, shape):
+    (q,), mask = float32(_Q), np.broadcast_to(_MASK, shape)
+    one, other = maker(q, mask.astype(np.int8)), maker(q, mask)
+    for leaf, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(leaf, expected)
+
+
+def test_masks_of_whole_numbers_without_values_and_for_several_choices():
+    np.testing.assert_array_equal(uniform(_MASK.astype(np.int8)).logits, uniform(_MASK).logits)
+    logits = jnp.zeros((2, 4))
+    expected = multi_discrete(logits, (2, 2), mask=np.stack([_MASK, _MASK])).entropy()
+    for mask in (_MASK, _MASK.astype(np.int8), np.stack([_MASK, _MASK]).astype(np.int8)):
+        np.testing.assert_array_equal(multi_discrete(logits, (2, 2), mask=mask).entropy(), expected)
+    with pytest.raises(ValueError, match="greedy: mask must leave at least one action legal"):
+        greedy(jnp.zeros(4), mask=np.zeros(4, np.int8))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from gymnasium import spaces
 from scipy import stats
 
 from bellmax._core import Distribution
@@ -129,6 +130,15 @@ def test_mistakes_are_named():
         joint((first, second)).kl_divergence(joint([first, second]))
 
 
+def test_parts_add_up_in_the_widest_type():
+    with jax.enable_x64(True):
+        narrow, wide = categorical(jnp.zeros(3, jnp.float32)), categorical(jnp.zeros(3, jnp.float64))
+        for parts in ((narrow, wide), (wide, narrow)):
+            entropy = joint(parts).entropy()
+            assert entropy.dtype == jnp.float64
+            assert_close(entropy, 2 * np.log(3))
+
+
 def test_the_divergence_to_distrax_own():
     first, second = categorical(*float32(_LOGITS)), categorical(*float32(_LOGITS[::-1]))
     with lenient():
@@ -180,8 +190,17 @@ def test_multi_discrete_names_mistakes():
         multi_discrete(jnp.zeros(5), (2, 3), mask=np.array([False, False, True, True, True]))
     with pytest.raises(TypeError, match="actions must have shape"):
         multi_discrete(jnp.zeros((4, 5)), (2, 3)).log_prob(jnp.zeros((4, 3), jnp.int32))
+    for nvec in (np.array([[2, 3]]), np.array([2.0, 3.0])):
+        with pytest.raises(ValueError, match="multi_discrete: nvec must be a sequence of whole numbers; got"):
+            multi_discrete(jnp.zeros(5), nvec)
     with pytest.raises(TypeError, match="must be an integer"):
         multi_discrete(jnp.zeros(5), (2, 3)).log_prob(jnp.zeros(2))
+
+
+def test_multi_discrete_takes_the_options_as_any_sequence():
+    logits = jnp.array([0.0, 1.0, 3.0, 2.0, 1.0])
+    for nvec in ((2, 3), [2, 3], spaces.MultiDiscrete([2, 3]).nvec, [np.int64(2), np.int32(3)]):
+        assert multi_discrete(logits, nvec).mode().tolist() == [1, 0]
 
 
 # --- switches --------------------------------------------------------------------------------------------------------

@@ -132,6 +132,39 @@ def test_outside_the_space_there_is_no_density():
     assert_close(random_policy(_MIXED).log_prob(outside), [-np.inf, -np.inf])
 
 
+def test_an_action_that_the_type_of_the_space_cannot_hold_is_outside():
+    unsigned = random_policy(spaces.Box(0, 2**32 - 1, (1,), np.uint32))
+    assert_close(unsigned.log_prob(jnp.array([[-1], [5]])), [-np.inf, -32 * np.log(2)])
+    signed = random_policy(spaces.Box(-(2**31), 2**31 - 1, (1,), np.int32))
+    assert_close(signed.log_prob(jnp.array([[2**32 - 1], [5]], jnp.uint32)), [-np.inf, -32 * np.log(2)])
+
+
+@every
+def test_divergence_to_the_same_space_is_zero(name):
+    pi = random_policy(SPACES[name])
+    assert_close(pi.kl_divergence(random_policy(SPACES[name])), 0, atol=1e-6)
+
+
+def test_divergence_between_spaces():
+    narrow, wide = (random_policy(spaces.Box(-end, end, (2,))) for end in (1, 2))
+    assert_close(narrow.kl_divergence(wide), 2 * np.log(2))
+    assert_close(wide.kl_divergence(narrow), np.inf)
+    point = random_policy(spaces.Box(1, 1, (2,)))
+    assert_close(point.kl_divergence(wide), np.inf)
+    half = random_policy(spaces.Box(0, np.inf, (2,)))
+    with pytest.raises(ValueError, match="where a bound is missing a divergence is known to the same space only"):
+        half.kl_divergence(narrow)
+    assert np.isnan(jax.jit(lambda pi, other: pi.kl_divergence(other))(half, narrow))
+    with pytest.raises(TypeError, match="a divergence is between spaces of one type; got float32 and int32"):
+        narrow.kl_divergence(random_policy(spaces.Box(-1, 1, (2,), np.int32)))
+
+
+def test_what_counts_from_zero_is_uniform():
+    pi = random_policy(spaces.Discrete(4))
+    assert isinstance(pi, distrax.Categorical)
+    assert_close(pi.probs, np.full(4, 0.25))
+
+
 def test_a_dimension_without_width_is_sure():
     pi = random_policy(spaces.Box(np.array([1.0, 0.0], np.float32), np.array([1.0, 2.0], np.float32)))
     action = pi.sample(seed=jax.random.key(0))

@@ -9,7 +9,16 @@ import pytest
 import rlax
 
 from bellmax.returns import gae, lambda_returns
-from helpers import assert_close, check_gae_loop, float32, gae_loop, lenient, trajectory
+from helpers import (
+    assert_close,
+    check_gae_loop,
+    float32,
+    gae_loop,
+    lambda_returns_loop,
+    lenient,
+    textbook_gae_loop,
+    trajectory,
+)
 
 _numbers = hnp.arrays(np.float32, (5, 2), elements=st.floats(-100, 100, width=32))
 _weights = hnp.arrays(np.float32, (5, 2), elements=st.sampled_from([0.0, 0.25, 0.5, 0.875, 1.0]))
@@ -35,6 +44,23 @@ def test_equals_the_loop_on_any_input(values, rewards, discounts, next_values, l
 def test_is_the_lambda_return_minus_the_value():
     values, *rest = float32(*trajectory())
     assert_close(gae(values, *rest), lambda_returns(*rest) - values)
+
+
+def test_is_the_textbooks_where_the_next_value_is_the_next_steps_value():
+    values, rewards, discounts, next_values, lambdas = trajectory(2)
+    goes_on = (discounts[:-1] != 0) & (lambdas[:-1] != 0)
+    next_values[:-1] = np.where(goes_on, values[1:], next_values[:-1])  # at an end there is another successor
+    args = values, rewards, discounts, next_values, lambdas
+    assert_close(gae(*float32(*args)), textbook_gae_loop(*args))
+    # With a second network's next values it is the λ-return less the value, and not the sum of errors.
+    args = values, rewards, discounts, next_values + 1, lambdas
+    assert_close(gae(*float32(*args)), lambda_returns_loop(*args[1:]) - values)
+    assert not np.allclose(gae(*float32(*args)), textbook_gae_loop(*args), atol=0.1)
+
+
+def test_lambda_is_one_by_default():
+    values, *rest, _ = float32(*trajectory())
+    np.testing.assert_array_equal(_jitted(values, *rest), _jitted(values, *rest, 1.0))
 
 
 def test_lambda_zero_is_the_one_step_error():

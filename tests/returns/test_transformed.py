@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +135,50 @@ def test_gradients_flow_through_it():
     slope = jax.jit(jax.grad(lambda values: jnp.sum(function(rewards, discounts, values, 0.5))))(next_values)
     assert np.isfinite(slope).all()
     assert (np.asarray(slope) != 0).any()
+
+
+SYMLOG = ValueTransform(lambda x: jnp.sign(x) * jnp.log1p(abs(x)), lambda y: jnp.sign(y) * jnp.expm1(abs(y)))
+BENT = {"symlog": SYMLOG, "arcsinh": ValueTransform(jnp.arcsinh, jnp.sinh), "log": ValueTransform(jnp.log, jnp.exp)}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_masked_actions_and_terminal_states_have_no_gradient_and_poison_none(name):
+    next_q = jnp.array([[1.0, -jnp.inf], [-jnp.inf, -jnp.inf], [-jnp.inf, 2.0]])
+    probs, action = jnp.array([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]), jnp.array([0, 1, 1])
+    rewards, discounts = jnp.full(3, 3.0), jnp.array([0.5, 0.0, 0.5])
+    bent = functools.partial(transformed, transform=BENT[name])
+
+    @functools.partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
+    def total(next_q, rewards):
+        found = (
+            bent(returns.q_lambda_returns)(rewards, discounts, next_q, 0.5),
+            bent(returns.sarsa_lambda_returns)(rewards, discounts, next_q, action, 0.5),
+            bent(returns.expected_sarsa_lambda_returns)(rewards, discounts, next_q, probs, 0.5),
+            bent(returns.tree_backup_returns)(rewards, discounts, next_q, action, probs, 0.5),
+            bent(returns.lambda_returns)(rewards, discounts, jnp.max(next_q, -1), 0.5),
+        )
+        return jnp.sum(jnp.stack(found)), found
+
+    (_, found), slopes = jax.jit(total)(next_q, rewards)
+    # By hand for Q(λ): the last is 3 + ½ h⁻¹(2), the second its reward, the first 3 + ½(½ h⁻¹(1) + ½·3).
+    one, two = BENT[name].invert(jnp.array([1.0, 2.0]))
+    assert_close(found[0], BENT[name].apply(jnp.stack([3.75 + one / 4, jnp.float32(3), 3 + two / 2])))
+    assert all(np.isfinite(each).all() for each in (*found, *slopes))
+    np.testing.assert_array_equal(np.asarray(slopes[0]) != 0, [[True, False], [False, False], [False, True]])
+    # All terminal, all masked.
+    nothing = jnp.full((3, 2), -jnp.inf)
+    end = functools.partial(bent(returns.q_lambda_returns), rewards, 0 * discounts)
+    value, slope = jax.jit(jax.value_and_grad(lambda next_q: jnp.sum(end(next_q))))(nothing)
+    assert_close(value, 3 * BENT[name].apply(jnp.float32(3)))
+    np.testing.assert_array_equal(slope, np.zeros((3, 2)))
+
+
+def test_half_precision_is_rounded_at_the_end_only():
+    rewards, discounts, next_values, lambdas, *_ = (x.astype(jnp.bfloat16) for x in steps()[:4])
+    found = transformed(returns.lambda_returns, HYPERBOLIC)(rewards, discounts, next_values, lambdas)
+    wide = (x.astype(jnp.float32) for x in (rewards, discounts, next_values, lambdas))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, transformed(returns.lambda_returns, HYPERBOLIC)(*wide).astype(jnp.bfloat16))
 
 
 @pytest.mark.parametrize(

@@ -178,9 +178,3 @@ def test_knobs_outside_their_range_are_refused(knob, message):
     ones = jnp.ones(3)
     with pytest.raises(ValueError, match=message):
         jax.jit(lambda x: returns.vtrace(x, x, x, x, x, **knob))(ones)
-
-
-def test_an_empty_trajectory_is_refused():
-    empty = jnp.zeros((0, 2))
-    with pytest.raises(ValueError, match="vtrace: a return needs at least one step"):
-        returns.vtrace(empty, empty, empty, empty, empty)

@@ -5,15 +5,16 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax.core import Tracer
+from jaxtyping import Array, Float, TypeCheckError
 
-from .._core import at_least_float32, checked, multiply_no_nan
+from .._core import checked
 from ._support import check_support
 
 
 @checked(widen=True)
 def categorical_projection(
-    atoms: Float[Array, "*batch atoms"], probs: Float[Array, "*batch atoms"], support: Float[Array, " new_atoms"]
+    atoms: Float[Array, "*own atoms"], probs: Float[Array, "*batch atoms"], support: Float[Array, " new_atoms"]
 ) -> Float[Array, "*batch new_atoms"]:
     r"""Moves a categorical distribution onto other atoms: the closest one there in Cramér distance.
 
@@ -29,7 +30,7 @@ def categorical_projection(
     is found to be so and is quicker. Gradients on an atom of the support are those of one of its sides.
 
     Args:
-        atoms: $z$, the source atoms of each example, in the units of the support.
+        atoms: $z$, the source atoms, in the units of the support: each example's own, or one row shared by all.
         probs: $p$, their probabilities; not normalised here.
         support: $z'$, the new atoms: strictly increasing, at least two, shared by all examples. An unordered support
             gives nonsense under a transform, where its values cannot be seen; of equal atoms the last takes the mass.
@@ -50,16 +51,18 @@ def categorical_projection(
     References:
         Bellemare, Dabney and Munos, *A Distributional Perspective on Reinforcement Learning*, 2017, arXiv:1707.06887,
         equation 7. Rowland et al., *An Analysis of Categorical Distributional Reinforcement Learning*, 2018,
-        arXiv:1802.08163, proposition 1.
+        arXiv:1802.08163.
     """
-    dtype = jnp.result_type(atoms, probs, support)
-    support = at_least_float32(check_support("categorical_projection", support).astype(dtype))
-    wide = support.dtype
+    if atoms.ndim != 1 and atoms.shape != probs.shape:
+        raise TypeCheckError(
+            f"categorical_projection: atoms must have the shape of probs, {probs.shape}, or its last axis alone; got "
+            f"{atoms.shape}"
+        )
+    support = check_support("categorical_projection", support)
     # How bins are found decides all of it, so that each way is compiled as one loop.
-    lower, upper = _by_spacing(_shares, support, atoms.astype(wide), probs.astype(wide))
+    lower, upper = _by_spacing(_shares, support, jnp.broadcast_to(atoms, probs.shape), probs)
     none = jnp.zeros_like(lower[..., :1])
-    projected = jnp.concatenate([lower, none], axis=-1) + jnp.concatenate([none, upper], axis=-1)
-    return projected.astype(dtype)
+    return jnp.concatenate([lower, none], axis=-1) + jnp.concatenate([none, upper], axis=-1)
 
 
 def locate(x: Array, support: Array) -> tuple[Array, Array]:
@@ -76,7 +79,7 @@ def _by_spacing(function, support, *args):
     rounding = 8 * jnp.finfo(atoms.dtype).eps * jnp.max(jnp.abs(atoms))
     is_even = jnp.all(jnp.abs(atoms - grid) <= jnp.minimum(rounding, 1e-3 * width))
     ways = tuple(functools.partial(function, find_bins) for find_bins in (_bin_on_grid, _bin_by_bisection))
-    if isinstance(is_even, jax.core.Tracer):
+    if isinstance(is_even, Tracer):
         return jax.lax.cond(is_even, *ways, support, *args)
     return ways[0 if is_even else 1](support, *args)
 
@@ -89,15 +92,18 @@ def _locate(find_bins, support, x):
     share = (x - below) / jnp.where(width > 0, width, 1)
     # Beside an atom the bin on a grid may be the next one: then the share is 0 or 1, with the slope of that bin.
     slope = share - jax.lax.stop_gradient(share)
-    return bins, jnp.where(share < 0, slope, jnp.where(share > 1, 1 + slope, share))
+    share = jnp.where((x <= below) | (share < 0), slope, share)
+    return bins, jnp.where((x >= above) | (share > 1), 1 + slope, share)
 
 
 def _shares(find_bins, support, atoms, masses):
     """Returns what each bin gives to its lower and to its upper atom; no subtraction, which would leave crumbs."""
-    bins, share = _locate(find_bins, support, atoms)
-    sum_by_bin = _scatter if jax.default_backend() == "cpu" else _select
-    lower, upper = multiply_no_nan(1 - share, masses), multiply_no_nan(share, masses)
-    return sum_by_bin(support.shape[0] - 1, bins, lower, upper)
+    # What has no mass may be NaN, and would be so in the gradients.
+    bins, share = _locate(find_bins, support, jnp.where(jnp.isnan(atoms) & (masses == 0), support[0], atoms))
+    lower, upper = (1 - share) * masses, share * masses
+    scatter, select = (functools.partial(add_up, support.shape[0] - 1) for add_up in (_scatter, _select))
+    # Of what it is compiled for, which need not be the default.
+    return jax.lax.platform_dependent(bins, lower, upper, cpu=scatter, default=select)
 
 
 def _bin_on_grid(x, atoms):

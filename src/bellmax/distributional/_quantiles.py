@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import at_least_float32, checked, multiply_no_nan
+from .._core import at_least_float32, checked, guard, multiply_no_nan
 
 
 class QuantileFractions(eqx.Module):
@@ -53,11 +53,9 @@ def quantile_mean(
         Yang et al., *Fully Parameterized Quantile Function for Distributional Reinforcement Learning*, 2019,
         arXiv:1911.02140, section 3.1.
     """
-    wide = at_least_float32(quantiles)
     if edges is None:
-        return jnp.mean(wide, axis=-1).astype(quantiles.dtype)
-    shares = jnp.diff(at_least_float32(edges), axis=-1).astype(wide.dtype)
-    return jnp.sum(multiply_no_nan(wide, shares), axis=-1).astype(quantiles.dtype)
+        return jnp.mean(quantiles, axis=-1)
+    return jnp.sum(multiply_no_nan(quantiles, jnp.diff(edges, axis=-1)), axis=-1)
 
 
 @checked
@@ -111,7 +109,7 @@ def cosine_embedding(fractions: Float[Array, "*batch"], size: int) -> Float[Arra
         One vector of features for each fraction, before the linear layer and its rectifier. Differentiable.
 
     Raises:
-        ValueError: If there is not a single feature.
+        ValueError: If there is not a single feature, or a fraction is known and outside [0, 1].
         jaxtyping.TypeCheckError: If the fractions are not numbers.
 
     Example:
@@ -124,9 +122,9 @@ def cosine_embedding(fractions: Float[Array, "*batch"], size: int) -> Float[Arra
     """
     if size < 1:
         raise ValueError(f"cosine_embedding: size must be at least 1; got {size}")
-    wide = at_least_float32(fractions)
-    turns = jnp.arange(size, dtype=wide.dtype).reshape((1,) * wide.ndim + (size,))
-    return jnp.cos(jnp.pi * turns * wide[..., None]).astype(fractions.dtype)
+    fractions = guard(fractions, _no_outsider, "cosine_embedding: fractions must lie in [0, 1]")
+    turns = jnp.arange(size, dtype=fractions.dtype).reshape((1,) * fractions.ndim + (size,))
+    return jnp.cos(jnp.pi * turns * fractions[..., None])
 
 
 @checked(widen=True)
@@ -148,7 +146,7 @@ def pool_quantiles(
         What is kept, in increasing order. Differentiable.
 
     Raises:
-        ValueError: If nothing would be left, or the number is negative.
+        ValueError: If nothing would be left, the number is negative, or the ensemble has no members.
         jaxtyping.TypeCheckError: If there is no axis of members or of quantiles.
 
     Example:
@@ -158,9 +156,11 @@ def pool_quantiles(
 
     References:
         Kuznetsov et al., *Controlling Overestimation Bias with Truncated Mixture of Continuous Distributional Quantile
-        Critics*, 2020, arXiv:2005.04269, equation 4.
+        Critics*, 2020, arXiv:2005.04269.
     """
     members, num_quantiles = quantiles.shape[0], quantiles.shape[-1]
+    if members == 0:
+        raise ValueError("pool_quantiles: an ensemble needs at least one member")
     if not 0 <= drop_per_member < num_quantiles:
         raise ValueError(
             f"pool_quantiles: drop_per_member must be between 0 and {num_quantiles - 1}, for members of "
@@ -169,3 +169,8 @@ def pool_quantiles(
     pooled = jnp.moveaxis(quantiles, 0, -1).reshape(*quantiles.shape[1:-1], members * num_quantiles)
     kept = jnp.sort(pooled, axis=-1)[..., : members * (num_quantiles - drop_per_member)]
     return jnp.where(jnp.any(jnp.isnan(pooled), axis=-1, keepdims=True), jnp.nan, kept)
+
+
+def _no_outsider(fractions):
+    """Whether no fraction is outside [0, 1]; a NaN is not: it goes on, and stays visible."""
+    return ~((fractions < 0) | (fractions > 1))

@@ -47,7 +47,7 @@ def symexp_support(
 
     $$z_i = \mathrm{sign}(x_i)\,(e^{|x_i|} - 1), \qquad x_i = x_{low} + \frac{i}{n-1}\,(x_{high} - x_{low})$$
 
-    The default reaches ±4.9e8. Beyond ±88 float32 has no such atoms.
+    The default reaches ±4.9e8. float32 ends at ±88.7.
 
     Args:
         low: $x_{low}$, the symmetric logarithm of the first atom.
@@ -58,7 +58,7 @@ def symexp_support(
         Atoms in increasing order, in the units of the value; they cancel exactly if the range is symmetric.
 
     Raises:
-        ValueError: If there are fewer than two atoms, or `high` is not greater than `low`.
+        ValueError: If there are fewer than two atoms, `high` is not greater than `low`, or an atom overflows.
         jaxtyping.TypeCheckError: If the ends are not numbers or the count is not an integer.
 
     Example:
@@ -66,9 +66,12 @@ def symexp_support(
         [-6.389, -1.718, 0.0, 1.718, 6.389]
 
     References:
-        Hafner et al., *Mastering Diverse Domains through World Models*, 2023, arXiv:2301.04104, equations 9 and 10.
+        Hafner et al., *Mastering Diverse Domains through World Models*, 2023, arXiv:2301.04104.
     """
     x = _spaced("symexp_support", low, high, num_atoms)
+    largest = math.log(float(jnp.finfo(x.dtype).max))
+    message = f"symexp_support: low and high must lie within ±{largest:.1f}, where {x.dtype} overflows"
+    x = guard(x, lambda x: abs(x) < largest, message)
     return jnp.sign(x) * jnp.expm1(jnp.abs(x))
 
 

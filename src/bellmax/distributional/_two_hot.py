@@ -5,7 +5,7 @@ from jax.scipy.special import erfc
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, ValueTransform, at_least_float32, checked, guard, multiply_no_nan
+from .._core import RealScalarLike, ValueTransform, checked, guard, multiply_no_nan
 from ._projection import locate
 from ._support import check_support
 
@@ -41,14 +41,12 @@ def two_hot(x: Float[Array, "*batch"], support: Float[Array, " atoms"]) -> Float
     References:
         Schrittwieser et al., *Mastering Atari, Go, Chess and Shogi by Planning with a Learned Model*, 2019,
         arXiv:1911.08265, appendix F. Hafner et al., *Mastering Diverse Domains through World Models*, 2023,
-        arXiv:2301.04104, equation 9.
+        arXiv:2301.04104.
     """
-    dtype = jnp.result_type(x, support)
-    support = at_least_float32(check_support("two_hot", support).astype(dtype))
-    bins, share = locate(x.astype(support.dtype), support)
+    bins, share = locate(x, check_support("two_hot", support))
     place = jnp.arange(support.shape[0], dtype=jnp.int32).reshape((1,) * x.ndim + support.shape)
     bins, share = bins[..., None], share[..., None]
-    return jnp.where(place == bins, 1 - share, jnp.where(place == bins + 1, share, 0)).astype(dtype)
+    return jnp.where(place == bins, 1 - share, jnp.where(place == bins + 1, share, 0))
 
 
 @checked(widen=True)
@@ -88,19 +86,18 @@ def hl_gauss(
         Farebrother et al., *Stop Regressing: Training Value Functions via Classification for Scalable Deep RL*, 2024,
         arXiv:2403.03950, section 3.1.
     """
-    dtype = jnp.result_type(x, support)
-    support = at_least_float32(check_support("hl_gauss", support).astype(dtype))
+    support = check_support("hl_gauss", support)
     sigma = guard(sigma, lambda sigma: sigma > 0, "hl_gauss: sigma must be above 0")
     sigma = jnp.maximum(jnp.asarray(sigma, support.dtype), _SMALLEST_SIGMA)
     scale = sigma * (support[-1] - support[0]) / (support.shape[0] - 1)
-    x = jnp.clip(x.astype(support.dtype), support[0], support[-1])[..., None]
+    x = jnp.clip(x, support[0], support[-1])[..., None]
 
     middle = 0.5 * (support[1:] + support[:-1])
     first, last = 1.5 * support[0] - 0.5 * support[1], 1.5 * support[-1] - 0.5 * support[-2]
     edges = jnp.concatenate([first[None], middle, last[None]])
     scaled = (edges.reshape((1,) * (x.ndim - 1) + edges.shape) - x) / (scale * jnp.sqrt(jnp.asarray(2, scale.dtype)))
     masses = _normal_mass(scaled[..., :-1], scaled[..., 1:])
-    return (masses / jnp.sum(masses, axis=-1, keepdims=True)).astype(dtype)
+    return masses / jnp.sum(masses, axis=-1, keepdims=True)
 
 
 @checked(widen=True)
@@ -132,12 +129,9 @@ def categorical_mean(
     References:
         Bellemare, Dabney and Munos, *A Distributional Perspective on Reinforcement Learning*, 2017, arXiv:1707.06887.
     """
-    dtype = jnp.result_type(probs, atoms)
-    wide = at_least_float32(jnp.zeros((), dtype)).dtype
-    atoms = jnp.broadcast_to(atoms.astype(wide), probs.shape)
-    parts = multiply_no_nan(atoms, probs.astype(wide))
+    parts = multiply_no_nan(jnp.broadcast_to(atoms, probs.shape), probs)
     # Each part meets its mirror image, so that large ones cancel before they swallow small ones.
-    return (0.5 * jnp.sum(parts + parts[..., ::-1], axis=-1)).astype(dtype)
+    return 0.5 * jnp.sum(parts + parts[..., ::-1], axis=-1)
 
 
 def two_hot_transform(support: Float[Array, " atoms"], transform: ValueTransform | None = None) -> ValueTransform:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import RealScalarLike, checked, guard, multiply_no_nan, take_action
+from .._core import RealScalarLike, ValueTransform, checked, guard, inverted, multiply_no_nan, take_action
 from ._bootstrap import one_step_error
 from ._soft import soft_maximum
 
@@ -17,10 +17,12 @@ def persistent_q_learning_error(
     next_q: Float[Array, "*batch actions"],
     *,
     beta: RealScalarLike,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of Q-learning that supposes, in part, that the action is repeated.
 
-    $$\delta = R + \gamma \left[(1-\beta) \max_{a'} Q(S', a') + \beta\, Q(S', A)\right] - Q(S, A)$$
+    $$\delta = f\left(R + \gamma \left[(1-\beta) \max_{a'} f^{-1}(Q(S', a')) + \beta\, f^{-1}(Q(S', A))\right]\right)
+      - Q(S, A)$$
 
     Args:
         q: $Q(S, \cdot)$, the prediction.
@@ -29,9 +31,10 @@ def persistent_q_learning_error(
         discount: $\gamma \in [0, 1]$; 0 where the episode terminated.
         next_q: $Q(S', \cdot)$ of the true successor; its gradient is stopped. The same action should be legal there.
         beta: $\beta \in [0, 1]$, the weight of repeating; 0 is Q-learning.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         ValueError: If β is known and outside [0, 1].
@@ -47,9 +50,10 @@ def persistent_q_learning_error(
         Bellemare et al., *Increasing the Action Gap*, 2016, arXiv:1512.04860.
     """
     beta = _unit("persistent_q_learning_error: beta", beta, q.dtype)
+    next_q = inverted(next_q, transform)
     best, repeated = jnp.max(next_q, axis=-1), take_action(next_q, action)
     next_value = multiply_no_nan(best, 1 - beta) + multiply_no_nan(repeated, beta)
-    return one_step_error(take_action(q, action), reward, discount, next_value)
+    return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
 @checked(widen=True)
@@ -62,10 +66,13 @@ def advantage_learning_error(
     target_q: Float[Array, "*batch actions"],
     *,
     beta: RealScalarLike,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of advantage learning: the target falls by a part of the action's distance from the best.
 
     $$\delta = R + \gamma \max_{a'} Q(S', a') - \beta \left[\max_b Q(S, b) - Q(S, A)\right] - Q_{online}(S, A)$$
+
+    With a transform every Q in the target is $f^{-1}$ of the network's, and the target is $f$ of what stands here.
 
     Args:
         q: $Q_{online}(S, \cdot)$, the prediction.
@@ -75,9 +82,10 @@ def advantage_learning_error(
         next_q: $Q(S', \cdot)$ of the true successor from the target network; its gradient is stopped.
         target_q: $Q(S, \cdot)$ from the target network, at the state of the prediction; its gradient is stopped.
         beta: $\beta \in [0, 1]$, called α in the paper; the best action is preserved below 1, and 0 is Q-learning.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         ValueError: If β is known and outside [0, 1].
@@ -93,8 +101,9 @@ def advantage_learning_error(
         Bellemare et al., *Increasing the Action Gap*, 2016, arXiv:1512.04860; the operator is Baird's, 1999.
     """
     beta = _unit("advantage_learning_error: beta", beta, q.dtype)
+    next_q, target_q = inverted(next_q, transform), inverted(target_q, transform)
     lowered = reward - multiply_no_nan(_gap(target_q, action), beta)
-    return one_step_error(take_action(q, action), lowered, discount, jnp.max(next_q, axis=-1))
+    return one_step_error(take_action(q, action), lowered, discount, jnp.max(next_q, axis=-1), transform)
 
 
 @checked(widen=True)
@@ -107,6 +116,7 @@ def persistent_advantage_learning_error(
     target_q: Float[Array, "*batch actions"],
     *,
     beta: RealScalarLike,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of persistent advantage learning: the target falls by the smaller of the gaps now and next.
 
@@ -114,7 +124,8 @@ def persistent_advantage_learning_error(
       \max_b Q(S', b) - Q(S', A)\right] - Q_{online}(S, A)$$
 
     An action that was worse than another is forgiven where repeating it is good. A zero discount erases the gap next,
-    which is then 0: at the end of an episode this is Q-learning.
+    which is then 0: at the end of an episode this is Q-learning. With a transform every Q in the target is $f^{-1}$ of
+    the network's, and the target is $f$ of what stands here.
 
     Args:
         q: $Q_{online}(S, \cdot)$, the prediction.
@@ -125,9 +136,10 @@ def persistent_advantage_learning_error(
             action is masked with −∞ only the gap now counts.
         target_q: $Q(S, \cdot)$ from the target network, at the state of the prediction; its gradient is stopped.
         beta: $\beta \in [0, 1]$, called α in the paper; the best action is preserved below 1, and 0 is Q-learning.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         ValueError: If β is known and outside [0, 1].
@@ -144,9 +156,10 @@ def persistent_advantage_learning_error(
         two errors.
     """
     beta = _unit("persistent_advantage_learning_error: beta", beta, q.dtype)
+    next_q, target_q = inverted(next_q, transform), inverted(target_q, transform)
     gap_next = jnp.where(discount == 0, 0, _gap(next_q, action))
     lowered = reward - multiply_no_nan(jnp.minimum(_gap(target_q, action), gap_next), beta)
-    return one_step_error(take_action(q, action), lowered, discount, jnp.max(next_q, axis=-1))
+    return one_step_error(take_action(q, action), lowered, discount, jnp.max(next_q, axis=-1), transform)
 
 
 @checked(widen=True)
@@ -161,13 +174,15 @@ def munchausen_q_learning_error(
     tau: RealScalarLike = 0.03,
     alpha: RealScalarLike = 0.9,
     log_policy_floor: RealScalarLike = -1.0,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of Munchausen Q-learning: the reward gains a part of the policy's own log-probability.
 
     $$\delta = R + \alpha \left[\tau \log \pi(A|S)\right]_{l_0}^{0} + \gamma \sum_{a'} \pi(a'|S')
       \left(Q(S', a') - \tau \log \pi(a'|S')\right) - Q_{online}(S, A), \qquad \pi = \text{softmax}(Q/\tau)$$
 
-    The sum is `soft_maximum` of the next values. Defaults are the paper's.
+    The sum is `soft_maximum` of the next values. Defaults are the paper's. With a transform every Q in the target
+    is $f^{-1}$ of the network's, and the target is $f$ of what stands here.
 
     Args:
         q: $Q_{online}(S, \cdot)$, the prediction.
@@ -179,9 +194,10 @@ def munchausen_q_learning_error(
         tau: $\tau > 0$, the temperature, in the units of the reward.
         alpha: $\alpha \in [0, 1]$, the weight of the log-probability; 0 is soft Q-learning.
         log_policy_floor: $l_0 \le 0$, the least value of $\tau \log \pi$, in the units of the reward.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         ValueError: If a knob is known and out of its range.
@@ -201,9 +217,11 @@ def munchausen_q_learning_error(
     tau = guard(tau, lambda x: x > 0, f"{name}: tau must be positive")
     alpha = _unit(f"{name}: alpha", alpha, q.dtype)
     floor = guard(log_policy_floor, lambda x: x <= 0, f"{name}: log_policy_floor must not be positive")
+    next_q, target_q = inverted(next_q, transform), inverted(target_q, transform)
     scaled_log_prob = take_action(target_q, action) - soft_maximum(target_q, tau)
     bonus = alpha * jnp.clip(scaled_log_prob, jnp.asarray(floor, q.dtype), 0)
-    return one_step_error(take_action(q, action), reward + bonus, discount, soft_maximum(next_q, tau))
+    next_value = soft_maximum(next_q, tau)
+    return one_step_error(take_action(q, action), reward + bonus, discount, next_value, transform)
 
 
 def _unit(name, knob, dtype):

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, expected_value, guard, multiply_no_nan
-from ._data import as_data
+from .._core import RealScalarLike, checked, expected_value, multiply_no_nan
 from ._kl import entropy_loss
+from ._knobs import not_negative, positive, spread
 
 
 @checked(widen=True)
@@ -43,23 +43,26 @@ def dpg_loss(
         Silver et al., *Deterministic Policy Gradient Algorithms*, 2014. Lillicrap et al., *Continuous Control with Deep
         Reinforcement Learning*, 2015, arXiv:1509.02971.
     """
-    slope = as_data(dq_daction, action)
+    slope = jax.lax.stop_gradient(dq_daction)
     if clip is not None:
-        largest = as_data(guard(clip, lambda x: x > 0, "dpg_loss: clip must be positive"), action)
-        slope = slope * jnp.minimum(1, largest / _length(slope))
+        slope = _clipped(slope, positive(clip, action, "dpg_loss: clip"))
     # Adding the slope before the action is subtracted would round it to the action's precision.
     return 0.5 * jnp.sum(jnp.square(slope + (jax.lax.stop_gradient(action) - action)), axis=-1)
 
 
-def _length(x):
-    """Euclidean norm of the last axis, kept; neither overflows nor is zero."""
-    largest = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), jnp.finfo(x.dtype).tiny)
-    return largest * jnp.sqrt(jnp.sum(jnp.square(x / largest), axis=-1, keepdims=True))
+def _clipped(x, longest):
+    """Bounds the Euclidean norm of the last axis; the squares neither overflow nor vanish."""
+    largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True)
+    # Powers of two round nothing, and unlike a division by the largest they have inverses.
+    scale = jnp.where(largest > 1e15, 2.0**-100, jnp.where(largest < 1e-15, 2.0**100, 1)).astype(x.dtype)
+    scaled = x * scale
+    length = jnp.sqrt(jnp.sum(jnp.square(scaled), axis=-1, keepdims=True))
+    return jnp.where(length <= longest * scale, x, scaled * (longest / jnp.maximum(length, 1e-30)))
 
 
 @checked(widen=True)
 def sac_actor_loss(
-    log_prob: Float[Array, "*batch"], q: Float[Array, "*batch"], alpha: RealScalarLike
+    log_prob: Float[Array, "*batch"], q: Float[Array, "*batch"], alpha: RealScalarLike | Float[Array, "*#batch"]
 ) -> Float[Array, "*batch"]:
     r"""The actor's objective of soft actor-critic, at an action drawn by reparametrisation.
 
@@ -71,7 +74,8 @@ def sac_actor_loss(
     Args:
         log_prob: $\log \pi(\tilde a|s)$ in nats.
         q: $Q(s, \tilde a)$, in the units of the reward.
-        alpha: $\alpha \ge 0$, the temperature in units of reward per nat; its gradient is stopped.
+        alpha: $\alpha \ge 0$, the temperature in units of reward per nat, one for all or an array that broadcasts to
+            the batch; its gradient is stopped.
 
     Returns:
         The loss of each example, in the units of the reward.
@@ -88,23 +92,26 @@ def sac_actor_loss(
     References:
         Haarnoja et al., *Soft Actor-Critic Algorithms and Applications*, 2018, arXiv:1812.05905, equation 9.
     """
-    alpha = as_data(guard(alpha, lambda x: x >= 0, "sac_actor_loss: alpha must not be negative"), log_prob)
-    return multiply_no_nan(log_prob, alpha) - q.astype(log_prob.dtype)
+    alpha = spread(not_negative(alpha, log_prob, "sac_actor_loss: alpha"), log_prob)
+    return multiply_no_nan(log_prob, jax.lax.stop_gradient(alpha)) - q
 
 
 @checked(widen=True)
 def temperature_loss(
-    multiplier: RealScalarLike, log_prob: Float[Array, "*batch"], target_entropy: RealScalarLike
+    multiplier: RealScalarLike | Float[Array, "*#batch"],
+    log_prob: Float[Array, "*batch"],
+    target_entropy: RealScalarLike,
 ) -> Float[Array, "*batch"]:
     r"""Moves the temperature of soft actor-critic until the policy has the entropy that is asked for.
 
-    $$L = -m\ \text{sg}\left(\log \pi(\tilde a|s) + \bar{\mathcal{H}}\right)$$
+    $$L = -m \left(\text{sg}(\log \pi(\tilde a|s)) + \bar{\mathcal{H}}\right)$$
 
     With the multiplier $m = \alpha = e^{x}$ of a parameter $x$ this is the paper's form; with $m = x = \log \alpha$ it
     is the one that many implementations use, whose steps do not shrink with α.
 
     Args:
-        multiplier: $m$, either $\alpha$ or $\log \alpha$; the only way the gradient takes.
+        multiplier: $m$, either $\alpha$ or $\log \alpha$, one for all or an array that broadcasts to the batch; what
+            learns.
         log_prob: $\log \pi(\tilde a|s)$ in nats; its gradient is stopped.
         target_entropy: $\bar{\mathcal{H}}$ in nats, commonly minus the number of action dimensions.
 
@@ -122,12 +129,15 @@ def temperature_loss(
     References:
         Haarnoja et al., *Soft Actor-Critic Algorithms and Applications*, 2018, arXiv:1812.05905, equation 18.
     """
-    return -jnp.asarray(multiplier, log_prob.dtype) * (as_data(log_prob, log_prob) + as_data(target_entropy, log_prob))
+    target = jnp.asarray(target_entropy, log_prob.dtype)
+    return -spread(multiplier, log_prob) * (jax.lax.stop_gradient(log_prob) + target)
 
 
 @checked(widen=True)
 def discrete_sac_actor_loss(
-    logits: Float[Array, "*batch actions"], q: Float[Array, "*batch actions"], alpha: RealScalarLike
+    logits: Float[Array, "*batch actions"],
+    q: Float[Array, "*batch actions"],
+    alpha: RealScalarLike | Float[Array, "*#batch"],
 ) -> Float[Array, "*batch"]:
     r"""The actor's objective of soft actor-critic in expectation over discrete actions.
 
@@ -138,7 +148,8 @@ def discrete_sac_actor_loss(
     Args:
         logits: Unnormalised log-probabilities in nats; −∞ for illegal actions, at least one legal.
         q: $Q(s, \cdot)$, in the units of the reward; its gradient is stopped. Of several critics, the minimum.
-        alpha: $\alpha \ge 0$, the temperature in units of reward per nat; its gradient is stopped.
+        alpha: $\alpha \ge 0$, the temperature in units of reward per nat, one for all or an array that broadcasts to
+            the batch; its gradient is stopped.
 
     Returns:
         The loss of each example, in the units of the reward.
@@ -156,22 +167,24 @@ def discrete_sac_actor_loss(
     References:
         Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207, equation 12.
     """
-    log_probs = jax.nn.log_softmax(at_least_float32(logits), axis=-1)
-    alpha = as_data(guard(alpha, lambda x: x >= 0, "discrete_sac_actor_loss: alpha must not be negative"), log_probs)
-    soft = alpha * log_probs - as_data(q, log_probs)
-    return expected_value(soft, jnp.exp(log_probs)).astype(logits.dtype)
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    alpha = spread(not_negative(alpha, q, "discrete_sac_actor_loss: alpha"), q[..., 0])[..., None]
+    soft = jax.lax.stop_gradient(alpha) * log_probs - jax.lax.stop_gradient(q)
+    return expected_value(soft, jnp.exp(log_probs))
 
 
 @checked(widen=True)
 def discrete_temperature_loss(
-    multiplier: RealScalarLike, logits: Float[Array, "*batch actions"], target_entropy: RealScalarLike
+    multiplier: RealScalarLike | Float[Array, "*#batch"],
+    logits: Float[Array, "*batch actions"],
+    target_entropy: RealScalarLike,
 ) -> Float[Array, "*batch"]:
     r"""Moves the temperature of discrete soft actor-critic until the policy has the entropy that is asked for.
 
-    $$L = m\ \text{sg}\left(\mathcal{H}(\pi(\cdot|s)) - \bar{\mathcal{H}}\right)$$
+    $$L = m \left(\text{sg}(\mathcal{H}(\pi(\cdot|s))) - \bar{\mathcal{H}}\right)$$
 
     Args:
-        multiplier: $m$, either $\alpha$ or $\log \alpha$, as in `temperature_loss`; the only way the gradient takes.
+        multiplier: $m$, either $\alpha$ or $\log \alpha$, as in `temperature_loss`; what learns.
         logits: Unnormalised log-probabilities in nats; −∞ for illegal actions, at least one legal. Their gradient is
             stopped.
         target_entropy: $\bar{\mathcal{H}}$ in nats, commonly $0.98 \log n$ for $n$ actions.
@@ -191,4 +204,4 @@ def discrete_temperature_loss(
         Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207, equation 11.
     """
     entropy = -jax.lax.stop_gradient(entropy_loss(logits))
-    return jnp.asarray(multiplier, logits.dtype) * (entropy - as_data(target_entropy, entropy)).astype(logits.dtype)
+    return spread(multiplier, entropy) * (entropy - jnp.asarray(target_entropy, entropy.dtype))

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, guard, masked_mean, multiply_no_nan, pmean
-from ._data import as_data
+from .._core import RealScalarLike, checked, masked_mean, multiply_no_nan, pmean
+from ._knobs import not_negative
 
 _SMALLEST_SCALE = 1e-6
 """Action values smaller than this on average are not blown up to one."""
@@ -54,9 +54,9 @@ def td3_bc_loss(
         Fujimoto and Gu, *A Minimalist Approach to Offline Reinforcement Learning*, 2021, arXiv:2106.06860, equations 3
         and 5; the mean over the $n$ dimensions is their implementation's.
     """
-    alpha = as_data(guard(alpha, lambda x: x >= 0, "td3_bc_loss: alpha must not be negative"), q)
+    alpha = not_negative(alpha, q, "td3_bc_loss: alpha")
     mask = jnp.ones_like(q) if mask is None else mask
-    distance = jnp.mean(_square_gap(action, data_action, mask), axis=-1).astype(q.dtype)
+    distance = jnp.mean(_square_gap(action, data_action, mask), axis=-1)
     return masked_mean(distance - alpha * _normalised(q, mask, axis_name), mask, axis_name)
 
 
@@ -100,9 +100,9 @@ def rebrac_actor_loss(
     References:
         Tarasov et al., *Revisiting the Minimalist Approach to Offline Reinforcement Learning*, 2023, arXiv:2305.09836.
     """
-    beta = as_data(guard(beta, lambda x: x >= 0, "rebrac_actor_loss: beta must not be negative"), q)
+    beta = not_negative(beta, q, "rebrac_actor_loss: beta")
     mask = jnp.ones_like(q) if mask is None else mask
-    distance = jnp.sum(_square_gap(action, data_action, mask), axis=-1).astype(q.dtype)
+    distance = jnp.sum(_square_gap(action, data_action, mask), axis=-1)
     return masked_mean(beta * distance - _normalised(q, mask, axis_name), mask, axis_name)
 
 
@@ -128,7 +128,7 @@ def rebrac_critic_error(
         reward: $R$, in the units of the environment.
         discount: $\gamma \in [0, 1]$; 0 where the episode terminated.
         next_q: $Q(S', \pi(S'))$ of the target networks, the minimum of several; its gradient is stopped.
-        next_action: $\pi(S')$, the target policy's; its gradient is stopped.
+        next_action: $\pi(S')$, the target policy's with TD3's clipped noise; its gradient is stopped.
         next_data_action: $A'$, the action that the data took in $S'$; its gradient is stopped.
         beta: $\beta_2 \ge 0$, in units of value per squared action.
 
@@ -147,19 +147,20 @@ def rebrac_critic_error(
     References:
         Tarasov et al., *Revisiting the Minimalist Approach to Offline Reinforcement Learning*, 2023, arXiv:2305.09836.
     """
-    beta = as_data(guard(beta, lambda x: x >= 0, "rebrac_critic_error: beta must not be negative"), q)
-    distance = jnp.sum(jnp.square(next_action - next_data_action), axis=-1).astype(q.dtype)
-    target = reward + multiply_no_nan(next_q - beta * distance, discount)
-    return jax.lax.stop_gradient(target) - q
+    beta = not_negative(beta, q, "rebrac_critic_error: beta")
+    distance = jnp.sum(jnp.square(next_action - next_data_action), axis=-1)
+    reward, discount, next_q, distance = jax.lax.stop_gradient((reward, discount, next_q, distance))
+    return reward + multiply_no_nan(next_q - beta * distance, discount) - q
 
 
 def _square_gap(action, data_action, mask):
     """Squared distance in each dimension, zero where the mask drops the example."""
-    gap = action - as_data(data_action, action)
+    gap = action - jax.lax.stop_gradient(data_action)
     return jnp.square(jnp.where(mask.astype(bool)[..., None], gap, 0))
 
 
 def _normalised(q, mask, axis_name):
-    """Action values over the mean of their sizes, on all devices."""
-    mean_size = pmean(masked_mean(jnp.abs(at_least_float32(jax.lax.stop_gradient(q))), mask, axis_name), axis_name)
-    return q / jnp.maximum(mean_size, _SMALLEST_SCALE).astype(q.dtype)
+    """Action values over the mean of their sizes, on all devices; zero where the mask drops the example."""
+    q = jnp.where(mask.astype(bool), q, 0)
+    mean_size = pmean(masked_mean(jnp.abs(jax.lax.stop_gradient(q)), mask, axis_name), axis_name)
+    return q / jnp.maximum(mean_size, _SMALLEST_SCALE)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import RealScalarLike, at_least_float32, checked, guard, take_action
+from .._core import RealScalarLike, checked, guard, take_action
 from ._soft import soft_maximum
 
 
@@ -68,7 +68,7 @@ def sampled_cql_loss(
         tau: $\tau > 0$, the temperature, in the units of q; see `soft_maximum`.
 
     Returns:
-        The loss of each example, in the units and the type of q.
+        The loss of each example, in the units of q.
 
     Raises:
         ValueError: If τ is known and not positive, or if there are no samples.
@@ -87,8 +87,7 @@ def sampled_cql_loss(
     samples = q.shape[0]
     if samples == 0:
         raise ValueError("sampled_cql_loss: at least one sample is needed")
-    wide = at_least_float32(q)
-    scale = jnp.asarray(tau, wide.dtype)
-    corrected = wide - scale * jax.lax.stop_gradient(log_density).astype(wide.dtype)
+    scale = jnp.asarray(tau, q.dtype)
+    corrected = q - scale * jax.lax.stop_gradient(log_density)
     soft = soft_maximum(jnp.moveaxis(corrected, 0, -1), tau) - scale * math.log(samples)
-    return (soft - data_q.astype(wide.dtype)).astype(q.dtype)
+    return soft - data_q

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import at_least_float32, checked, multiply_no_nan
+from .._core import checked, multiply_no_nan
+from ._distributional import widen
 
 
 @checked
@@ -38,6 +39,5 @@ def cross_entropy_loss(
         Bellemare, Dabney and Munos, *A Distributional Perspective on Reinforcement Learning*, 2017, arXiv:1707.06887,
         algorithm 1. Silver et al., *Mastering the game of Go without human knowledge*, 2017, equation 1.
     """
-    log_probs = jax.nn.log_softmax(at_least_float32(logits))
-    target = jax.lax.stop_gradient(at_least_float32(target_probs)).astype(log_probs.dtype)
-    return -jnp.sum(multiply_no_nan(log_probs, target), axis=-1)
+    logits, target = widen(logits, jax.lax.stop_gradient(target_probs))
+    return -jnp.sum(multiply_no_nan(jax.nn.log_softmax(logits), target), axis=-1)

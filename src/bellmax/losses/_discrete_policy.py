@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, checked, expected_value, guard
-from ._data import as_data
+from .._core import RealScalarLike, checked, expected_value
+from ._knobs import positive
 
 
 @checked(widen=True)
@@ -35,7 +35,7 @@ def qpg_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch act
 
     References:
         Srinivasan et al., *Actor-Critic Policy Optimization in Partially Observable Multiagent Environments*, 2018,
-        arXiv:1810.09026, equation 6.
+        arXiv:1810.09026.
     """
     probs = jax.nn.softmax(logits, axis=-1)
     return -expected_value(jax.lax.stop_gradient(_regret(logits, probs, q)), probs)
@@ -66,7 +66,7 @@ def rm_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch acti
 
     References:
         Srinivasan et al., *Actor-Critic Policy Optimization in Partially Observable Multiagent Environments*, 2018,
-        arXiv:1810.09026, equation 8.
+        arXiv:1810.09026.
     """
     probs = jax.nn.softmax(logits, axis=-1)
     return -expected_value(jax.lax.stop_gradient(jax.nn.relu(_regret(logits, probs, q))), probs)
@@ -97,7 +97,7 @@ def rpg_loss(logits: Float[Array, "*batch actions"], q: Float[Array, "*batch act
 
     References:
         Srinivasan et al., *Actor-Critic Policy Optimization in Partially Observable Multiagent Environments*, 2018,
-        arXiv:1810.09026, equation 7.
+        arXiv:1810.09026.
     """
     return jnp.sum(jax.nn.relu(_regret(logits, jax.nn.softmax(logits, axis=-1), q)), axis=-1)
 
@@ -134,16 +134,15 @@ def neurd_loss(
         [1.0, -0.0]
 
     References:
-        Hennes et al., *Neural Replicator Dynamics*, 2019, arXiv:1906.00190, section 4.
+        Hennes et al., *Neural Replicator Dynamics*, 2019, arXiv:1906.00190.
     """
-    threshold = as_data(guard(threshold, lambda x: x > 0, "neurd_loss: threshold must be positive"), logits)
+    threshold = positive(threshold, logits, "neurd_loss: threshold")
     regret = jax.lax.stop_gradient(_regret(logits, jax.nn.softmax(logits, axis=-1), q))
-    may_move = jnp.where(regret > 0, logits < threshold, logits > -threshold)
-    push = jnp.where(may_move, regret, 0)
-    return -expected_value(logits, push)
+    at_the_end = ((regret > 0) & (logits >= threshold)) | ((regret <= 0) & (logits <= -threshold))  # NaN is at none
+    return -expected_value(logits, jnp.where(at_the_end, 0, regret))
 
 
 def _regret(logits, probs, q):
     """Advantage over the policy's mean, zero for illegal actions."""
-    q = as_data(q, logits)
+    q = jax.lax.stop_gradient(q)
     return jnp.where(jnp.isneginf(logits), 0, q - expected_value(q, probs)[..., None])

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import ValueTransform, at_least_float32, multiply_no_nan, take_action
+from .._core import at_least_float32, take_action
 
 
 def widen(*arrays: Array) -> tuple[Array, ...]:
@@ -26,15 +26,3 @@ def take_greedy(
     """Returns the numbers of the best action; NaN if a value is NaN, for then none is known to be the best."""
     chosen = take_distribution(distributions, jnp.argmax(q, axis=-1))
     return jnp.where(jnp.isnan(q).any(axis=-1, keepdims=True), jnp.nan, chosen)
-
-
-def bellman(
-    reward: Float[Array, "*batch"],
-    discount: Float[Array, "*batch"],
-    next_values: Float[Array, "*batch atoms"],
-    transform: ValueTransform | None,
-) -> Float[Array, "*batch atoms"]:
-    """Shifts and scales a distribution of the next value: f(R + γ f⁻¹(z)), atom by atom."""
-    values = next_values if transform is None else transform.invert(next_values)
-    target = reward[..., None] + multiply_no_nan(values, discount[..., None])
-    return target if transform is None else transform.apply(target)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._core import RealScalarLike, at_least_float32, checked, guard, random_order
+from .._core import RealScalarLike, checked, guard, random_order
 
 
 @checked(widen=True)
@@ -126,13 +126,12 @@ def lower_confidence_bound(q: Float[Array, "members *batch"], k: RealScalarLike)
     """
     _need_members("lower_confidence_bound", q)
     k = guard(k, lambda x: x >= 0, "lower_confidence_bound: k must not be negative")
-    wide = at_least_float32(q)
-    masked = jnp.isneginf(wide).any(axis=0)
-    wide = jnp.where(masked[None], 0, wide)
-    mean = jnp.mean(wide, axis=0)
-    variance = jnp.mean(jnp.square(wide - mean[None]), axis=0)
+    masked = jnp.isneginf(q).any(axis=0)
+    q = jnp.where(masked[None], 0, q)
+    mean = jnp.mean(q, axis=0)
+    variance = jnp.mean(jnp.square(q - mean[None]), axis=0)
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
-    return jnp.where(masked, -jnp.inf, mean - jnp.asarray(k, wide.dtype) * deviation).astype(q.dtype)
+    return jnp.where(masked, -jnp.inf, mean - jnp.asarray(k, q.dtype) * deviation)
 
 
 def _need_members(function: str, q: Array) -> None:

@@ -1,9 +1,11 @@
 """Advantages of answers to one question, each against the others."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, guard
+from .._core import RealScalarLike, checked
+from ._knobs import positive
 
 
 @checked(widen=True)
@@ -38,15 +40,14 @@ def group_advantage(
         Shao et al., *DeepSeekMath*, 2024, arXiv:2402.03300, section 4.1. Liu et al., *Understanding R1-Zero-Like
         Training: A Critical Perspective*, 2025, arXiv:2503.20783, for `scale=False`.
     """
-    epsilon = guard(epsilon, lambda x: x > 0, "group_advantage: epsilon must be positive")
-    wide = at_least_float32(reward)
-    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    epsilon = positive(epsilon, reward, "group_advantage: epsilon")
+    centred = _centred(reward)
     if not scale:
-        return centred.astype(reward.dtype)
+        return centred
     variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
     # The root has no slope at zero.
     deviation = jnp.where(variance == 0, 0, jnp.sqrt(jnp.where(variance == 0, 1, variance)))
-    return (centred / (deviation + jnp.asarray(epsilon, wide.dtype))).astype(reward.dtype)
+    return centred / (deviation + epsilon)
 
 
 @checked(widen=True)
@@ -74,12 +75,16 @@ def leave_one_out_advantage(reward: Float[Array, "*batch group"]) -> Float[Array
 
     References:
         Ahmadian et al., *Back to Basics: Revisiting REINFORCE Style Optimization for Learning from Human Feedback in
-        LLMs*, 2024, arXiv:2402.14740, section 3. Kool, van Hoof and Welling, *Buy 4 REINFORCE Samples, Get a Baseline
+        LLMs*, 2024, arXiv:2402.14740. Kool, van Hoof and Welling, *Buy 4 REINFORCE Samples, Get a Baseline
         for Free!*, 2019.
     """
     group = reward.shape[-1]
     if group < 2:
         raise ValueError(f"leave_one_out_advantage: a group needs at least two members; got {group}")
-    wide = at_least_float32(reward)
-    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
-    return (centred * (group / (group - 1))).astype(reward.dtype)
+    return _centred(reward) * (group / (group - 1))
+
+
+def _centred(reward):
+    """Subtracts the group's mean; of equal rewards exactly zero, where a mean would round."""
+    distance = reward - jax.lax.stop_gradient(reward[..., :1])
+    return distance - jnp.mean(distance, axis=-1, keepdims=True)

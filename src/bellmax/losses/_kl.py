@@ -51,7 +51,7 @@ def categorical_kl(
     $$\text{KL}(\pi \,\|\, \pi') = \sum_a \pi(a) \left(\log \pi(a) - \log \pi'(a)\right)$$
 
     What π never does adds nothing, so equal masks give a finite value and gradient; what only π' never does makes the
-    divergence infinite.
+    divergence infinite. A probability that underflows to zero counts as never.
 
     Args:
         logits: Unnormalised log-probabilities of π in nats; −∞ for illegal actions, at least one legal.
@@ -71,8 +71,7 @@ def categorical_kl(
     References:
         Kullback and Leibler, *On Information and Sufficiency*, 1951.
     """
-    log_probs = jax.nn.log_softmax(at_least_float32(logits), axis=-1)
-    other_log_probs = jax.nn.log_softmax(at_least_float32(other_logits), axis=-1).astype(log_probs.dtype)
+    log_probs, other_log_probs = (jax.nn.log_softmax(x, axis=-1) for x in _widened(logits, other_logits))
     return expected_value(log_probs - other_log_probs, jnp.exp(log_probs))
 
 
@@ -114,9 +113,10 @@ def gaussian_kl(
         Kullback and Leibler, *On Information and Sufficiency*, 1951. Abdolmaleki et al., *Relative Entropy Regularized
         Policy Iteration*, 2018, arXiv:1812.02256, for the decoupling.
     """
+    mu, logvar, other_mu, other_logvar = _widened(mu, logvar, other_mu, other_logvar)
     logvar, other_logvar = _bounded(logvar), _bounded(other_logvar)
     gap = logvar - other_logvar
-    distance = jnp.square((at_least_float32(mu) - at_least_float32(other_mu)) * jnp.exp(-0.5 * other_logvar))
+    distance = jnp.square((mu - other_mu) * jnp.exp(-0.5 * other_logvar))
     return 0.5 * jnp.sum(jnp.expm1(jnp.minimum(gap, _LARGEST_LOGVAR)) - gap + distance, axis=-1)
 
 
@@ -157,12 +157,20 @@ def gaussian_cross_entropy(
     References:
         Cover and Thomas, *Elements of Information Theory*, 2nd edition, sections 2.3 and 8.1.
     """
-    target_mu, target_logvar = jax.lax.stop_gradient((at_least_float32(target_mu), _bounded(target_logvar)))
-    logvar = _bounded(logvar)
+    target_mu, target_logvar = jax.lax.stop_gradient((target_mu, target_logvar))
+    mu, logvar, target_mu, target_logvar = _widened(mu, logvar, target_mu, target_logvar)
+    logvar, target_logvar = _bounded(logvar), _bounded(target_logvar)
     spread = jnp.exp(jnp.minimum(target_logvar - logvar, _LARGEST_LOGVAR))
-    distance = jnp.square((at_least_float32(mu) - target_mu) * jnp.exp(-0.5 * logvar))
+    distance = jnp.square((mu - target_mu) * jnp.exp(-0.5 * logvar))
     return 0.5 * jnp.sum(math.log(2 * math.pi) + logvar + spread + distance, axis=-1)
 
 
 def _bounded(logvar):
-    return jnp.clip(at_least_float32(logvar), -_LARGEST_LOGVAR, _LARGEST_LOGVAR)
+    return jnp.clip(logvar, -_LARGEST_LOGVAR, _LARGEST_LOGVAR)
+
+
+def _widened(*arrays):
+    """Brings arrays to the widest type among them, float32 at least."""
+    arrays = [at_least_float32(x) for x in arrays]
+    widest = max((x.dtype for x in arrays), key=lambda dtype: jnp.finfo(dtype).bits)
+    return [x.astype(widest) for x in arrays]

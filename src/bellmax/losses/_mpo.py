@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, expected_value, guard
-from ._data import as_data
+from .._core import RealScalarLike, checked, expected_value
+from ._knobs import not_negative, positive, spread
+from ._weights import exponential_weights, temperature_dual
 
 
 @checked(widen=True)
@@ -19,7 +20,7 @@ def mpo_weights(q: Float[Array, "samples *batch"], temperature: RealScalarLike) 
 
     Args:
         q: $Q(s, a_j)$ of the sampled actions, sample axis first; −∞ gives weight zero.
-        temperature: $\eta > 0$, in the units of the value.
+        temperature: $\eta > 0$, in the units of the value; its gradient is stopped. Below 1e-15 it counts as that.
 
     Returns:
         Weights that add up to one over the samples; no gradient flows through them.
@@ -37,10 +38,8 @@ def mpo_weights(q: Float[Array, "samples *batch"], temperature: RealScalarLike) 
         Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, section 4.1. Macfarlane
         et al., *SPO: Sequential Monte Carlo Policy Optimisation*, 2024, arXiv:2402.07963.
     """
-    temperature = guard(temperature, lambda x: x > 0, "mpo_weights: temperature must be positive")
-    scaled = at_least_float32(jax.lax.stop_gradient(q))
-    scaled = scaled - jnp.max(scaled, axis=0, keepdims=True)
-    return jax.nn.softmax(scaled / as_data(temperature, scaled), axis=0).astype(q.dtype)
+    weights = exponential_weights(q, positive(temperature, q, "mpo_weights: temperature"), axis=0).weights
+    return weights / jnp.sum(weights, axis=0, keepdims=True)
 
 
 @checked(widen=True)
@@ -58,7 +57,8 @@ def mpo_temperature_loss(
 
     Args:
         q: $Q(s, a_j)$ of the sampled actions, sample axis first; its gradient is stopped.
-        temperature: $\eta > 0$, in the units of the value; the only way the gradient takes.
+        temperature: $\eta > 0$, in the units of the value; what learns. Below 1e-15 it counts as that, and the slope
+            stays alive.
         epsilon: $\epsilon > 0$, the divergence in nats.
 
     Returns:
@@ -74,15 +74,11 @@ def mpo_temperature_loss(
         0.7931
 
     References:
-        Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, equation 9.
+        Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, section 4.1.
     """
-    data = at_least_float32(jax.lax.stop_gradient(q))
-    temperature = guard(temperature, lambda x: x > 0, "mpo_temperature_loss: temperature must be positive")
-    epsilon = as_data(guard(epsilon, lambda x: x > 0, "mpo_temperature_loss: epsilon must be positive"), data)
-    temperature = jnp.asarray(temperature, data.dtype)
-    largest = jnp.max(data, axis=0)
-    log_mean = jnp.log(jnp.mean(jnp.exp((data - largest[None]) / temperature), axis=0))
-    return (temperature * (epsilon + log_mean) + largest).astype(q.dtype)
+    temperature = positive(temperature, q, "mpo_temperature_loss: temperature")
+    epsilon = positive(epsilon, q, "mpo_temperature_loss: epsilon")
+    return temperature_dual(exponential_weights(q, temperature, axis=0), temperature, epsilon)
 
 
 @checked(widen=True)
@@ -112,9 +108,9 @@ def mpo_policy_loss(
         2.5
 
     References:
-        Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, equation 11.
+        Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, section 4.2.
     """
-    weights = as_data(weights, log_prob)
+    weights = jax.lax.stop_gradient(weights)
     return -expected_value(jnp.moveaxis(log_prob, 0, -1), jnp.moveaxis(weights, 0, -1))
 
 
@@ -131,12 +127,14 @@ def kl_penalty_loss(
 
     The policy shrinks the divergence at the present weight; the weight grows while the divergence exceeds its bound and
     falls while it does not. Keep the multiplier positive by a softplus of a free parameter, as in
-    `mpo_temperature_loss`.
+    `mpo_temperature_loss`. In the first part it is data.
+
+    To bound each dimension of a Gaussian by itself, give `gaussian_kl` every parameter as `x[..., None]`: its result
+    then has the action's dimensions as last axis. Pass a multiplier a dimension, and sum the loss over them.
 
     Args:
-        kl: $d$, the divergence of the learner from the old policy, in nats. With the action's dimensions as its last
-            axis, each is bounded by itself: give a multiplier a dimension, and sum the result over them.
-        multiplier: $\alpha \ge 0$, one for all, or an array that broadcasts to `kl`.
+        kl: $d$, the divergence of the learner from the old policy, in nats.
+        multiplier: $\alpha \ge 0$, one for all or an array that broadcasts to `kl`.
         epsilon: $\epsilon > 0$, the bound in nats.
 
     Returns:
@@ -152,10 +150,9 @@ def kl_penalty_loss(
         [0.5, 0.5]
 
     References:
-        Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, equation 12, and
+        Abdolmaleki et al., *Maximum a Posteriori Policy Optimisation*, 2018, arXiv:1806.06920, section 4.2, and
         *Relative Entropy Regularized Policy Iteration*, 2018, arXiv:1812.02256.
     """
-    multiplier = guard(multiplier, lambda x: x >= 0, "kl_penalty_loss: multiplier must not be negative")
-    epsilon = as_data(guard(epsilon, lambda x: x > 0, "kl_penalty_loss: epsilon must be positive"), kl)
-    multiplier = jnp.broadcast_to(jnp.asarray(multiplier, kl.dtype), kl.shape)
+    multiplier = spread(not_negative(multiplier, kl, "kl_penalty_loss: multiplier"), kl)
+    epsilon = positive(epsilon, kl, "kl_penalty_loss: epsilon")
     return jax.lax.stop_gradient(multiplier) * kl + multiplier * (epsilon - jax.lax.stop_gradient(kl))

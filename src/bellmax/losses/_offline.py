@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, guard, masked_mean, multiply_no_nan
-from ._data import as_data
+from .._core import RealScalarLike, checked, masked_mean, multiply_no_nan
+from ._knobs import floored, positive
 from ._policy_gradient import policy_gradient_loss
-from ._weights import exponential_weights
+from ._weights import exponential_weights, with_slope
 
 
 @checked(widen=True)
@@ -22,13 +22,13 @@ def awr_loss(
 
     $$L = -\min\left(e^{A/T},\ w_{max}\right) \log \pi(a|s)$$
 
-    It is also the actor of implicit Q-learning, with $w_{max} = 100$ and $T = 1/\beta$. What a weight of zero
-    multiplies is erased.
+    It is also the actor of implicit Q-learning, with $w_{max} = 100$ and $T = 1/\beta$, and of critic-regularised
+    regression with exponential weights. What a weight of zero multiplies is erased.
 
     Args:
         log_prob: $\log \pi(a|s)$ of the action in the data, in nats.
         advantage: $A$; its gradient is stopped.
-        temperature: $T > 0$, in the units of the advantage.
+        temperature: $T > 0$, in the units of the advantage. Below 1e-15 it counts as that.
         max_weight: $w_{max} > 0$.
 
     Returns:
@@ -47,9 +47,9 @@ def awr_loss(
         Peng et al., *Advantage-Weighted Regression*, 2019, arXiv:1910.00177. Kostrikov, Nair and Levine, *Offline
         Reinforcement Learning with Implicit Q-Learning*, 2021, arXiv:2110.06169, equation 7.
     """
-    temperature = as_data(guard(temperature, lambda x: x > 0, "awr_loss: temperature must be positive"), log_prob)
-    largest = as_data(guard(max_weight, lambda x: x > 0, "awr_loss: max_weight must be positive"), log_prob)
-    weight = jnp.exp(jnp.minimum(as_data(advantage, log_prob) / temperature, jnp.log(largest)))
+    temperature = floored(positive(temperature, log_prob, "awr_loss: temperature"))
+    largest = positive(max_weight, log_prob, "awr_loss: max_weight")
+    weight = jnp.exp(jnp.minimum(jax.lax.stop_gradient(advantage) / temperature, jnp.log(largest)))
     return multiply_no_nan(log_prob, -weight)
 
 
@@ -67,12 +67,12 @@ def awac_loss(
     $$L = -\sum_i w_i \log \pi(a_i|s_i), \qquad w_i = \frac{m_i e^{A_i/T}}{\sum_j m_j e^{A_j/T}}$$
 
     The weights are normalised over the examples of all devices: the `pmean` of this loss, and of its gradients, is that
-    of the whole batch.
+    of the whole batch. So do the usual implementations; the paper's weights $e^{A/T}$ are not normalised.
 
     Args:
         log_prob: $\log \pi(a|s)$ of the action in the data, in nats.
         advantage: $A$; its gradient is stopped.
-        temperature: $T > 0$, in the units of the advantage.
+        temperature: $T > 0$, in the units of the advantage. Below 1e-15 it counts as that.
         mask: $m$, which examples count; None means all. What it drops may be infinite or NaN.
         axis_name: Name of the mapped device axis, or None.
 
@@ -90,42 +90,31 @@ def awac_loss(
         1.75
 
     References:
-        Nair et al., *AWAC: Accelerating Online Reinforcement Learning with Offline Datasets*, 2020, arXiv:2006.09359,
-        equation 13.
+        Nair et al., *AWAC: Accelerating Online Reinforcement Learning with Offline Datasets*, 2020, arXiv:2006.09359.
     """
-    temperature = guard(temperature, lambda x: x > 0, "awac_loss: temperature must be positive")
-    mask = jnp.ones_like(log_prob) if mask is None else mask
-    scaled = at_least_float32(jax.lax.stop_gradient(advantage))
-    weight, _ = exponential_weights(scaled / as_data(temperature, scaled), mask, axis_name)
-    return -masked_mean(log_prob, weight, axis_name)
+    temperature = floored(positive(temperature, log_prob, "awac_loss: temperature"))
+    found = exponential_weights(advantage, temperature, mask=mask, axis_name=axis_name)
+    tilt = (found.exponents - found.mean_exponent) / temperature
+    slope = masked_mean(multiply_no_nan(log_prob, tilt), found.weights, axis_name)
+    return with_slope(-masked_mean(log_prob, found.weights, axis_name), temperature, slope)
 
 
 @checked(widen=True)
-def crr_loss(
-    log_prob: Float[Array, "*batch"],
-    advantage: Float[Array, "*batch"],
-    *,
-    kind: str = "binary",
-    temperature: RealScalarLike = 1.0,
-    max_weight: RealScalarLike = 20.0,
-) -> Float[Array, "*batch"]:
+def crr_loss(log_prob: Float[Array, "*batch"], advantage: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""Critic-regularised regression: imitates what the critic approves of.
 
-    $$L = -f \log \pi(a|s), \qquad f_{binary} = \mathbb{1}[A > 0], \qquad
-      f_{exp} = \min\left(e^{A/T},\ w_{max}\right)$$
+    $$L = -\mathbb{1}[A > 0] \log \pi(a|s)$$
+
+    With exponential weights in place of binary ones it is `awr_loss`.
 
     Args:
         log_prob: $\log \pi(a|s)$ of the action in the data, in nats.
         advantage: $A = Q(s, a) - V(s)$; its gradient is stopped. NaN stays NaN.
-        kind: `"binary"` or `"exp"`.
-        temperature: $T > 0$, in the units of the advantage; for `"exp"`.
-        max_weight: $w_{max} > 0$; for `"exp"`.
 
     Returns:
         The loss of each example, in nats.
 
     Raises:
-        ValueError: If the kind is neither, or a knob is known and not positive.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -134,10 +123,6 @@ def crr_loss(
         [0.0, 1.0]
 
     References:
-        Wang et al., *Critic Regularized Regression*, 2020, arXiv:2006.15134, equations 3 and 4.
+        Wang et al., *Critic Regularized Regression*, 2020, arXiv:2006.15134.
     """
-    if kind == "binary":
-        return policy_gradient_loss(log_prob, jnp.heaviside(advantage, jnp.zeros_like(advantage)))
-    if kind == "exp":
-        return awr_loss(log_prob, advantage, temperature=temperature, max_weight=max_weight)
-    raise ValueError(f'crr_loss: kind must be "binary" or "exp"; got {kind!r}')
+    return policy_gradient_loss(log_prob, jnp.heaviside(advantage, jnp.zeros_like(advantage)))

@@ -1,10 +1,10 @@
 """Objectives that are linear in the log-probability of an action."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import checked, multiply_no_nan
-from ._data import as_data
 
 
 @checked(widen=True)
@@ -34,7 +34,7 @@ def policy_gradient_loss(log_prob: Float[Array, "*batch"], advantage: Float[Arra
         Williams, *Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning*, 1992.
         Mnih et al., *Asynchronous Methods for Deep Reinforcement Learning*, 2016, arXiv:1602.01783.
     """
-    return multiply_no_nan(log_prob, -as_data(advantage, log_prob))
+    return multiply_no_nan(log_prob, -jax.lax.stop_gradient(advantage))
 
 
 @checked(widen=True)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, checked, guard, ratio_of
+from ._knobs import positive
 
 
 @checked(widen=True)
@@ -25,8 +26,9 @@ def ppo_clip_loss(
     clip $c$ bounds the loss of a bad action that became much likelier: $L \leftarrow \min(L, -cA)$ where $A < 0$.
 
     Args:
-        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$, learner minus behaviour, in nats. Beyond ±40 (±9 in float16) it is
-            clipped, so that the loss and its gradient stay finite; NaN stays NaN.
+        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$, learner minus behaviour, in nats. Beyond ±40 it is clipped, so
+            that the loss and its gradient stay finite in float32; a result above float16's largest number is infinite
+            there. NaN stays NaN.
         advantage: $A$, in any unit; its gradient is stopped.
         epsilon: $\epsilon > 0$, how far the ratio may move.
         epsilon_high: $\epsilon_{high} > 0$, how far it may rise; None means $\epsilon$. DAPO's is 0.28.
@@ -52,13 +54,9 @@ def ppo_clip_loss(
         *DAPO*, 2025, arXiv:2503.14476, section 3.1, for $\epsilon_{high}$. Ye et al., *Mastering Complex Control in
         MOBA Games with Deep Reinforcement Learning*, 2019, arXiv:1912.09729, for the dual clip.
     """
-    positive = "must be positive"
-    epsilon = guard(epsilon, lambda x: x > 0, f"ppo_clip_loss: epsilon {positive}")
-    high = epsilon if epsilon_high is None else epsilon_high
-    high = jnp.asarray(guard(high, lambda x: x > 0, f"ppo_clip_loss: epsilon_high {positive}"), log_ratio.dtype)
-    epsilon = jnp.asarray(epsilon, log_ratio.dtype)
+    epsilon = positive(epsilon, log_ratio, "ppo_clip_loss: epsilon")
+    high = epsilon if epsilon_high is None else positive(epsilon_high, log_ratio, "ppo_clip_loss: epsilon_high")
     advantage = jax.lax.stop_gradient(advantage)
-    advantage = advantage.astype(log_ratio.dtype)
     ratio = ratio_of(log_ratio)
     loss = -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - epsilon, 1 + high) * advantage)
     if dual_clip is None:

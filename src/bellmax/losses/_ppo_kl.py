@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, guard, ratio_of
-from ._data import as_data, bounded_log_ratio
+from .._core import RealScalarLike, at_least_float32, bounded_log_ratio, checked, ratio_of
+from ._knobs import not_negative, positive
 
 
 @checked(widen=True)
@@ -22,7 +22,7 @@ def ppo_kl_loss(
       \rho = \exp\left(\log \pi(a|s) - \log \mu(a|s)\right)$$
 
     Args:
-        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$ in nats, clipped at ±40 (±9 in float16).
+        log_ratio: $\log \pi(a|s) - \log \mu(a|s)$ in nats, clipped at ±40.
         advantage: $A$, in any unit; its gradient is stopped.
         kl: The divergence of the learner from the behaviour in nats, exact (such as `categorical_kl(behaviour,
             learner)`) or estimated (`approximate_kl(log_ratio)`); a gradient flows through it.
@@ -43,8 +43,8 @@ def ppo_kl_loss(
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347, equation 8.
     """
-    beta = as_data(guard(beta, lambda x: x >= 0, "ppo_kl_loss: beta must not be negative"), log_ratio)
-    return beta * kl.astype(log_ratio.dtype) - ratio_of(log_ratio) * as_data(advantage, log_ratio)
+    beta = not_negative(beta, log_ratio, "ppo_kl_loss: beta")
+    return beta * kl - ratio_of(log_ratio) * jax.lax.stop_gradient(advantage)
 
 
 @checked(widen=True)
@@ -76,9 +76,9 @@ def adapt_kl_coefficient(
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347, section 4.
     """
-    target = jnp.asarray(guard(target, lambda x: x > 0, "adapt_kl_coefficient: target must be positive"), kl.dtype)
-    factor = jnp.where(kl > 1.5 * target, 2.0, jnp.where(kl < target / 1.5, 0.5, 1.0))
-    factor = jnp.where(jnp.isnan(kl), jnp.nan, factor).astype(beta.dtype)
+    target = positive(target, kl, "adapt_kl_coefficient: target")
+    factor = jnp.where(kl > 1.5 * target, 2, jnp.where(kl < target / 1.5, 0.5, 1))
+    factor = jnp.where(jnp.isnan(kl), jnp.nan, factor)
     return jax.lax.stop_gradient(beta * factor)
 
 
@@ -92,8 +92,13 @@ def approximate_kl(log_ratio: Float[Array, "*batch"], *, estimator: str = "k3") 
     With actions from μ the mean of $k_1$ and of $k_3$ is $\text{KL}(\mu \,\|\, \pi)$, and so are the means of their
     gradients; $k_3$ is never negative and varies less. $k_2$ is biased, by little where the policies are close.
 
+    For a penalty towards a reference policy out of the learner's own actions, turn the ratio around: $\ell = \log
+    \pi_{ref}(a|s) - \log \pi(a|s)$. The means of $k_1$ and $k_3$ are then $\text{KL}(\pi \,\|\, \pi_{ref})$, but as
+    the actions themselves depend on π, of the gradients only that of $k_2$ is on average the gradient of this
+    divergence; that of $k_3$ is the gradient of $\text{KL}(\pi_{ref} \,\|\, \pi)$, and that of $k_1$ is zero.
+
     Args:
-        log_ratio: $\ell$ in nats, clipped at ±40 (±9 in float16), beyond which the gradient is zero.
+        log_ratio: $\ell$ in nats, clipped at ±40, beyond which the gradient is zero.
         estimator: `"k1"`, `"k2"` or `"k3"`.
 
     Returns:
@@ -111,7 +116,7 @@ def approximate_kl(log_ratio: Float[Array, "*batch"], *, estimator: str = "k3") 
     References:
         Schulman, *Approximating KL Divergence*, 2020, http://joschu.net/blog/kl-approx.html.
     """
-    bounded = at_least_float32(bounded_log_ratio(log_ratio))
+    bounded = bounded_log_ratio(at_least_float32(log_ratio))
     if estimator == "k1":
         return -bounded
     if estimator == "k2":

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import ValueTransform, checked, take_action
-from ._bootstrap import inverted, one_step_error
+from .._core import ValueTransform, checked, inverted, take_action
+from ._bootstrap import one_step_error
 from ._ensemble import ensemble_min
 
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import RealScalarLike, ValueTransform, checked, guard
-from ._distributional import bellman, take_distribution, take_greedy, widen
+from .._core import RealScalarLike, ValueTransform, checked, guard, inverted
+from ._bootstrap import one_step_target
+from ._distributional import take_distribution, take_greedy
 
 
 @checked(widen=True)
@@ -38,7 +39,7 @@ def quantile_huber_loss(
         The loss of each example, in the units of the quantiles.
 
     Raises:
-        ValueError: If kappa is negative.
+        ValueError: If kappa is negative, or a fraction is known and outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -51,9 +52,7 @@ def quantile_huber_loss(
         equations 2 and 3. Dabney et al., *Distributional Reinforcement Learning with Quantile Regression*, 2017,
         arXiv:1710.10044, equation 10.
     """
-    dtype = jnp.result_type(quantiles, targets)
-    costs = _costs("quantile_huber_loss", quantiles, fractions, targets, kappa)
-    return jnp.sum(jnp.mean(costs, axis=-1), axis=-1).astype(dtype)
+    return _regression("quantile_huber_loss", quantiles, fractions, targets, kappa)
 
 
 @checked(widen=True)
@@ -94,7 +93,7 @@ def quantile_q_learning_loss(
         The loss of each example, in the units of the quantiles.
 
     Raises:
-        ValueError: If kappa is negative.
+        ValueError: If kappa is negative, or a fraction is known and outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ or the action is not an integer.
 
     Example:
@@ -108,14 +107,11 @@ def quantile_q_learning_loss(
         algorithm 1. Dabney et al., *Implicit Quantile Networks for Distributional Reinforcement Learning*, 2018,
         arXiv:1806.06923, equations 2 and 3.
     """
-    dtype = jnp.result_type(quantiles, next_quantiles)
-    reward, discount, next_quantiles = widen(reward, discount, next_quantiles)
-    if next_q_selector is None:
-        values = next_quantiles if transform is None else transform.invert(next_quantiles)
-        next_q_selector = jnp.mean(values, axis=-1)
-    targets = bellman(reward, discount, take_greedy(next_quantiles, next_q_selector), transform)
-    costs = _costs("quantile_q_learning_loss", take_distribution(quantiles, action), fractions, targets, kappa)
-    return jnp.sum(jnp.mean(costs, axis=-1), axis=-1).astype(dtype)
+    values = inverted(next_quantiles, transform)
+    greedy = take_greedy(values, jnp.mean(values, axis=-1) if next_q_selector is None else next_q_selector)
+    targets = one_step_target(reward[..., None], discount[..., None], greedy, transform)
+    chosen = take_distribution(quantiles, action)
+    return _regression("quantile_q_learning_loss", chosen, fractions, targets, kappa)
 
 
 @checked(widen=True)
@@ -155,7 +151,7 @@ def quantile_expected_sarsa_loss(
         The loss of each example, in the units of the quantiles.
 
     Raises:
-        ValueError: If kappa is negative.
+        ValueError: If kappa is negative, or a fraction is known and outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ or the action is not an integer.
 
     Example:
@@ -168,16 +164,14 @@ def quantile_expected_sarsa_loss(
         Dabney et al., *Distributional Reinforcement Learning with Quantile Regression*, 2017, arXiv:1710.10044.
         Van Seijen et al., *A Theoretical and Empirical Analysis of Expected Sarsa*, 2009.
     """
-    dtype = jnp.result_type(quantiles, next_quantiles)
-    reward, discount, next_quantiles, weights = widen(reward, discount, next_quantiles, next_probs)
-    weights = jnp.broadcast_to(jax.lax.stop_gradient(weights)[..., None], next_quantiles.shape)
+    weights = jnp.broadcast_to(jax.lax.stop_gradient(next_probs)[..., None], next_quantiles.shape)
     # What has no weight may be infinite, and would be so in its cost.
-    pooled_shape = (*reward.shape, next_quantiles.shape[-2] * next_quantiles.shape[-1])
-    pooled = jnp.where(weights == 0, 0, next_quantiles).reshape(pooled_shape)
-    targets = bellman(reward, discount, pooled, transform)
-    costs = _costs("quantile_expected_sarsa_loss", take_distribution(quantiles, action), fractions, targets, kappa)
-    weights = weights.reshape(*reward.shape, 1, pooled_shape[-1]) / next_quantiles.shape[-1]
-    return jnp.sum(costs * weights.astype(costs.dtype), axis=(-2, -1)).astype(dtype)
+    values = jnp.where(weights == 0, 0, inverted(next_quantiles, transform))
+    values, weights = (x.reshape(*reward.shape, x.shape[-2] * x.shape[-1]) for x in (values, weights))
+    targets = one_step_target(reward[..., None], discount[..., None], values, transform)
+    weights = weights / next_quantiles.shape[-1]
+    chosen = take_distribution(quantiles, action)
+    return _regression("quantile_expected_sarsa_loss", chosen, fractions, targets, kappa, weights)
 
 
 @checked(widen=True)
@@ -203,6 +197,7 @@ def fqf_fraction_loss(
         A number for each example whose gradient in the fractions is the bracket.
 
     Raises:
+        ValueError: If a fraction is known and outside [0, 1].
         jaxtyping.TypeCheckError: If there is not one midpoint more than there are inner edges.
 
     Example:
@@ -214,17 +209,16 @@ def fqf_fraction_loss(
         Yang et al., *Fully Parameterized Quantile Function for Distributional Reinforcement Learning*, 2019,
         arXiv:1911.02140, proposition 1.
     """
-    dtype = jnp.result_type(quantiles_at_fractions, quantiles_at_midpoints)
-    fractions, at_edge, middle = widen(fractions, quantiles_at_fractions, quantiles_at_midpoints)
-    slope = 2 * at_edge - middle[..., 1:] - middle[..., :-1]
-    return jnp.sum(fractions * jax.lax.stop_gradient(slope), axis=-1).astype(dtype)
+    fractions = _inside("fqf_fraction_loss", fractions)
+    middle = quantiles_at_midpoints
+    slope = 2 * quantiles_at_fractions - middle[..., 1:] - middle[..., :-1]
+    return jnp.sum(fractions * jax.lax.stop_gradient(slope), axis=-1)
 
 
-def _costs(function, quantiles, fractions, targets, kappa):
-    """The cost of each quantile against each target: `*batch quantiles targets`."""
+def _regression(function, quantiles, fractions, targets, kappa, weights=None):
+    """The loss of quantiles against targets, which are equally likely if they have no weights."""
     kappa = guard(kappa, lambda kappa: kappa >= 0, f"{function}: kappa must be at least 0")
-    quantiles, fractions, targets = widen(quantiles, fractions, targets)
-    fractions, targets = jax.lax.stop_gradient((fractions, targets))
+    fractions, targets = jax.lax.stop_gradient((_inside(function, fractions), targets))
     kappa = jnp.asarray(kappa, quantiles.dtype)
 
     error = targets[..., None, :] - quantiles[..., :, None]
@@ -233,4 +227,12 @@ def _costs(function, quantiles, fractions, targets, kappa):
     squared = 0.5 * jnp.square(jnp.where(is_near, error, 0)) / jnp.where(kappa > 0, kappa, 1)
     huber = jnp.where(is_near, squared, distance - 0.5 * kappa)
     fractions = jnp.broadcast_to(fractions, quantiles.shape)[..., None]
-    return jnp.abs(fractions - (error < 0).astype(fractions.dtype)) * huber
+    costs = jnp.abs(fractions - (error < 0).astype(fractions.dtype)) * huber
+    if weights is None:
+        return jnp.sum(jnp.mean(costs, axis=-1), axis=-1)
+    return jnp.sum(costs * weights[..., None, :], axis=(-2, -1))
+
+
+def _inside(function, fractions):
+    """Refuses fractions outside [0, 1]; a NaN goes on, and stays visible."""
+    return guard(fractions, lambda x: ~((x < 0) | (x > 1)), f"{function}: fractions must lie in [0, 1]")

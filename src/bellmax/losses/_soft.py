@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import RealScalarLike, ValueTransform, at_least_float32, checked, guard, take_action
-from ._bootstrap import inverted, one_step_error
+from .._core import RealScalarLike, ValueTransform, checked, guard, inverted, take_action
+from ._bootstrap import one_step_error
 
 _COLDEST = 1e-15
 """Colder temperatures count as this: its square, which the gradient divides by, is a float32 still."""
@@ -21,7 +21,8 @@ def soft_maximum(q: Float[Array, "*batch actions"], tau: RealScalarLike) -> Floa
     of $Q/\tau$.
 
     Args:
-        q: $Q(s, \cdot)$. −∞ masks an action; where all are masked the result is −∞ and its gradient zero.
+        q: $Q(s, \cdot)$. −∞ masks an action; where all are masked the result is −∞ and its gradient zero, in τ too.
+            +∞ gives +∞.
         tau: $\tau > 0$, the temperature, in the units of q. A τ below 1e-15 counts as 1e-15, under a transform one
             that is not positive too.
 
@@ -43,8 +44,8 @@ def soft_maximum(q: Float[Array, "*batch actions"], tau: RealScalarLike) -> Floa
     tau = guard(tau, lambda x: x > 0, "soft_maximum: tau must be positive")
     top, gap, masked = _below_the_top(q)
     tau = jnp.maximum(jnp.asarray(tau, gap.dtype), _COLDEST)
-    weights = jnp.where(masked, 0, jnp.exp(gap / tau))
-    return (top + tau * jnp.log(jnp.sum(weights, axis=-1))).astype(q.dtype)
+    total = jnp.sum(jnp.where(masked, 0, jnp.exp(gap / tau)), axis=-1)
+    return top + tau * jnp.log(jnp.where(total == 0, 1, total))  # zero only where all are masked: the top counts 1
 
 
 @checked(widen=True)
@@ -57,7 +58,7 @@ def mellowmax(q: Float[Array, "*batch actions"], omega: RealScalarLike) -> Float
 
     Args:
         q: $Q(s, \cdot)$. −∞ masks an action, which then does not count among the n; where all are masked the result
-            is −∞ and its gradient zero.
+            is −∞ and its gradient zero. +∞ gives +∞.
         omega: $\omega > 0$, in the inverse units of q. An ω below 1e-15 counts as 1e-15, under a transform one that is
             not positive too.
 
@@ -84,7 +85,7 @@ def mellowmax(q: Float[Array, "*batch actions"], omega: RealScalarLike) -> Float
     excess = jnp.sum(jnp.where(masked, 0, jnp.expm1(omega * gap)), axis=-1) / count
     weight = jnp.sum(jnp.where(masked, 0, jnp.exp(omega * gap)), axis=-1) / count
     near, far = jnp.log1p(jnp.maximum(excess, -0.5)), jnp.log(jnp.maximum(weight, jnp.finfo(gap.dtype).tiny))
-    return (top + jnp.where(excess < -0.5, far, near) / omega).astype(q.dtype)
+    return top + jnp.where(excess < -0.5, far, near) / omega
 
 
 @checked(widen=True)
@@ -141,10 +142,11 @@ def mellowmax_q_learning_error(
     next_q: Float[Array, "*batch actions"],
     *,
     omega: RealScalarLike,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of Q-learning with a mellow maximum.
 
-    $$\delta = R + \gamma\, \text{mm}_\omega(Q(S', \cdot)) - Q(S, A)$$
+    $$\delta = f\left(R + \gamma\, \text{mm}_\omega(f^{-1}(Q(S', \cdot)))\right) - Q(S, A)$$
 
     Args:
         q: $Q(S, \cdot)$, the prediction.
@@ -152,10 +154,11 @@ def mellowmax_q_learning_error(
         reward: $R$, in the units of the environment; an n-step sum serves too.
         discount: $\gamma \in [0, 1]$; 0 where the episode terminated.
         next_q: $Q(S', \cdot)$ of the true successor, −∞ where an action is masked; its gradient is stopped.
-        omega: $\omega > 0$, in the inverse units of the values; see `mellowmax`.
+        omega: $\omega > 0$, in the inverse units of the reward; see `mellowmax`.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         ValueError: If ω is known and not positive.
@@ -171,12 +174,12 @@ def mellowmax_q_learning_error(
         Asadi and Littman, 2016, arXiv:1612.05628. Kim et al., *DeepMellow*, 2019.
     """
     omega = guard(omega, lambda x: x > 0, "mellowmax_q_learning_error: omega must be positive")
-    return one_step_error(take_action(q, action), reward, discount, mellowmax(next_q, omega))
+    next_value = mellowmax(inverted(next_q, transform), omega)
+    return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 
 def _below_the_top(q):
-    """Returns the best value, the distance of each from it and which are masked, in at least float32."""
-    wide = at_least_float32(q)
-    masked = jnp.isneginf(wide)
-    top = jax.lax.stop_gradient(jnp.max(wide, axis=-1))
-    return top, jnp.where(masked, 0, wide - top[..., None]), masked
+    """Returns the best value, the distance of each from it and which are masked; nothing is subtracted from +∞."""
+    masked = jnp.isneginf(q)
+    top = jax.lax.stop_gradient(jnp.max(q, axis=-1))
+    return top, jnp.where(masked, 0, q - jnp.where(jnp.isposinf(top), 0, top)[..., None]), masked

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, expected_value, guard, multiply_no_nan
+from .._core import RealScalarLike, checked, expected_value, guard, multiply_no_nan
 from ._bootstrap import one_step_error
 from ._soft import soft_maximum
 
@@ -25,7 +25,7 @@ def soft_value(
             log-probability does not matter, infinite or not.
 
     Returns:
-        The soft value, in the units and the type of q.
+        The soft value, in the units of q.
 
     Raises:
         ValueError: If α is known and negative.
@@ -40,9 +40,7 @@ def soft_value(
         Haarnoja et al., *Soft Actor-Critic*, 2018, arXiv:1801.01290, equation 3.
     """
     alpha = guard(alpha, lambda x: x >= 0, "soft_value: alpha must not be negative")
-    wide = at_least_float32(q)
-    cost = multiply_no_nan(log_prob.astype(wide.dtype), jnp.asarray(alpha, wide.dtype))
-    return (wide - cost).astype(q.dtype)
+    return q - multiply_no_nan(log_prob, jnp.asarray(alpha, q.dtype))
 
 
 @checked(widen=True)
@@ -64,7 +62,7 @@ def discrete_soft_value(
         alpha: $\alpha \ge 0$, the temperature, in the units of q a nat; one for all or one an example.
 
     Returns:
-        The soft value, in the units and the type of q.
+        The soft value, in the units of q.
 
     Raises:
         ValueError: If α is known and negative.
@@ -79,16 +77,14 @@ def discrete_soft_value(
         Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207, equation 10.
     """
     alpha = guard(alpha, lambda x: x >= 0, "discrete_soft_value: alpha must not be negative")
-    wide = at_least_float32(q)
-    logits = logits.astype(wide.dtype)
     masked = jnp.isneginf(logits)
     empty = masked.all(axis=-1)
     total = soft_maximum(jnp.where(empty[..., None], 0, logits), 1.0)
     log_probs = jnp.where(masked, 0, logits - total[..., None])
     probs = jnp.where(masked, 0, jnp.exp(log_probs))
     entropy = -jnp.sum(probs * log_probs, axis=-1)
-    value = expected_value(wide, probs) + jnp.asarray(alpha, wide.dtype) * entropy
-    return jnp.where(empty, -jnp.inf, value).astype(q.dtype)
+    value = expected_value(q, probs) + jnp.asarray(alpha, q.dtype) * entropy
+    return jnp.where(empty, -jnp.inf, value)
 
 
 @checked(widen=True)

@@ -1,11 +1,12 @@
 """Surrogates of the policy's improvement without a hard clip of the gradient."""
 
+import jax
 import jax.numpy as jnp
 from jax.nn import relu
 from jaxtyping import Array, Float
 
-from .._core import RealScalarLike, checked, guard, multiply_no_nan, truncated_ratio
-from ._data import as_data, bounded_log_ratio
+from .._core import RealScalarLike, bounded_log_ratio, checked, multiply_no_nan, truncated_ratio
+from ._knobs import positive
 
 
 @checked(widen=True)
@@ -23,7 +24,7 @@ def discovered_policy_loss(
       \text{relu}\left(z - \beta \tanh(z/\beta)\right),\ z = A \log \rho & A < 0 \end{cases}$$
 
     Args:
-        log_ratio: $\log \rho = \log \pi(a|s) - \log \mu(a|s)$ in nats, clipped at ±40 (±9 in float16).
+        log_ratio: $\log \rho = \log \pi(a|s) - \log \mu(a|s)$ in nats, clipped at ±40.
         advantage: $A$, usually standardised, since the drift depends on its scale; its gradient is stopped.
         alpha: $\alpha > 0$, how far good actions may gain.
         beta: $\beta > 0$, how far bad actions may lose.
@@ -44,9 +45,9 @@ def discovered_policy_loss(
     References:
         Lu et al., *Discovered Policy Optimisation*, 2022, arXiv:2210.05639.
     """
-    alpha = as_data(guard(alpha, lambda x: x > 0, "discovered_policy_loss: alpha must be positive"), log_ratio)
-    beta = as_data(guard(beta, lambda x: x > 0, "discovered_policy_loss: beta must be positive"), log_ratio)
-    advantage = as_data(advantage, log_ratio)
+    alpha = positive(alpha, log_ratio, "discovered_policy_loss: alpha")
+    beta = positive(beta, log_ratio, "discovered_policy_loss: beta")
+    advantage = jax.lax.stop_gradient(advantage)
     bounded = bounded_log_ratio(log_ratio)
     gain, loss = jnp.expm1(bounded) * advantage, bounded * advantage
     drift = jnp.where(
@@ -67,8 +68,8 @@ def simple_policy_loss(
     negative; a ratio outside is pulled back.
 
     Args:
-        log_ratio: $\log \rho = \log \pi(a|s) - \log \mu(a|s)$ in nats, clipped at ±20 (±4.5 in float16), since the
-            ratio is squared.
+        log_ratio: $\log \rho = \log \pi(a|s) - \log \mu(a|s)$ in nats, clipped at ±20, since the ratio is
+            squared.
         advantage: $A$, in any unit; its gradient is stopped.
         epsilon: $\epsilon > 0$, how far the ratio should move.
 
@@ -88,8 +89,8 @@ def simple_policy_loss(
     References:
         Xie et al., *Simple Policy Optimization*, 2024, arXiv:2401.16025.
     """
-    epsilon = as_data(guard(epsilon, lambda x: x > 0, "simple_policy_loss: epsilon must be positive"), log_ratio)
-    advantage = as_data(advantage, log_ratio)
+    epsilon = positive(epsilon, log_ratio, "simple_policy_loss: epsilon")
+    advantage = jax.lax.stop_gradient(advantage)
     gap = jnp.expm1(bounded_log_ratio(log_ratio, power=2))
     return jnp.abs(advantage) * jnp.square(gap) / (2 * epsilon) - (1 + gap) * advantage
 
@@ -100,12 +101,12 @@ def cispo_loss(
     log_ratio: Float[Array, "*batch"],
     advantage: Float[Array, "*batch"],
     *,
+    epsilon: RealScalarLike | None = None,
     epsilon_high: RealScalarLike,
-    epsilon_low: RealScalarLike | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The score-function objective with a clipped importance weight.
 
-    $$L = -\text{sg}\left(\text{clip}(\rho, 1 - \epsilon_{low}, 1 + \epsilon_{high})\right) A \log \pi(a|s)$$
+    $$L = -\text{clip}\left(\text{sg}(\rho), 1 - \epsilon, 1 + \epsilon_{high}\right) A \log \pi(a|s)$$
 
     The weight is data: the clip bounds how much an action counts, and never silences it as PPO's does. What a weight
     of zero multiplies is erased.
@@ -114,14 +115,14 @@ def cispo_loss(
         log_prob: $\log \pi(a|s)$ of the action taken, in nats; the only way the gradient takes.
         log_ratio: $\log \rho = \log \pi(a|s) - \log \mu(a|s)$ in nats; its gradient is stopped.
         advantage: $A$, in any unit; its gradient is stopped.
-        epsilon_high: $\epsilon_{high} > 0$.
-        epsilon_low: $\epsilon_{low} > 0$; None means no lower bound, as in the paper's runs.
+        epsilon: $\epsilon > 0$, how far the weight may fall; None means no lower bound, as in the paper's runs.
+        epsilon_high: $\epsilon_{high} > 0$, how far it may rise.
 
     Returns:
         The loss of each example. Only its gradient has a meaning.
 
     Raises:
-        ValueError: If $\epsilon_{high}$ or $\epsilon_{low}$ is known and not positive.
+        ValueError: If ε or $\epsilon_{high}$ is known and not positive.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -135,9 +136,8 @@ def cispo_loss(
         MiniMax, *MiniMax-M1: Scaling Test-Time Compute Efficiently with Lightning Attention*, 2025, arXiv:2506.13585,
         section 3.1.
     """
-    high = as_data(guard(epsilon_high, lambda x: x > 0, "cispo_loss: epsilon_high must be positive"), log_prob)
-    weight = truncated_ratio(as_data(log_ratio, log_prob), 1 + high)
-    if epsilon_low is not None:
-        low = as_data(guard(epsilon_low, lambda x: x > 0, "cispo_loss: epsilon_low must be positive"), log_prob)
-        weight = jnp.maximum(weight, 1 - low)
-    return multiply_no_nan(log_prob, -weight * as_data(advantage, log_prob))
+    high = positive(epsilon_high, log_prob, "cispo_loss: epsilon_high")
+    weight = truncated_ratio(jax.lax.stop_gradient(log_ratio), 1 + high)
+    if epsilon is not None:
+        weight = jnp.maximum(weight, 1 - positive(epsilon, log_prob, "cispo_loss: epsilon"))
+    return multiply_no_nan(log_prob, -weight * jax.lax.stop_gradient(advantage))

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import ValueTransform, checked, expected_value, take_action
-from ._bootstrap import inverted, one_step_error
+from .._core import ValueTransform, checked, expected_value, inverted, take_action
+from ._bootstrap import one_step_error
 
 
 @checked(widen=True)
@@ -146,10 +146,12 @@ def qv_learning_error(
     reward: Float[Array, "*batch"],
     discount: Float[Array, "*batch"],
     next_value: Float[Array, "*batch"],
+    *,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of QV-learning: action values learn from a state value.
 
-    $$\delta = R + \gamma V(S') - Q(S, A)$$
+    $$\delta = f\left(R + \gamma f^{-1}(V(S'))\right) - Q(S, A)$$
 
     With `discrete_soft_value` for the next value it is the critic of discrete soft actor-critic.
 
@@ -159,9 +161,10 @@ def qv_learning_error(
         reward: $R$, in the units of the environment; an n-step sum serves too.
         discount: $\gamma \in [0, 1]$; 0 where the episode terminated.
         next_value: $V(S')$ of the true successor; its gradient is stopped.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         jaxtyping.TypeCheckError: If the shapes differ or the action is not an integer.
@@ -174,7 +177,7 @@ def qv_learning_error(
     References:
         Wiering, *QV(λ)-learning: A New On-policy Reinforcement Learning Algorithm*, 2005.
     """
-    return one_step_error(take_action(q, action), reward, discount, next_value)
+    return one_step_error(take_action(q, action), reward, discount, inverted(next_value, transform), transform)
 
 
 @checked(widen=True)
@@ -183,19 +186,22 @@ def qv_max_error(
     reward: Float[Array, "*batch"],
     discount: Float[Array, "*batch"],
     next_q: Float[Array, "*batch actions"],
+    *,
+    transform: ValueTransform | None = None,
 ) -> Float[Array, "*batch"]:
     r"""The error of QVMAX's state value, which learns from the best action value.
 
-    $$\delta = R + \gamma \max_{a'} Q(S', a') - V(S)$$
+    $$\delta = f\left(R + \gamma f^{-1}(\max_{a'} Q(S', a'))\right) - V(S)$$
 
     Args:
         value: $V(S)$, the prediction.
         reward: $R$, in the units of the environment; an n-step sum serves too.
         discount: $\gamma \in [0, 1]$; 0 where the episode terminated.
         next_q: $Q(S', \cdot)$ of the true successor, −∞ where an action is masked; its gradient is stopped.
+        transform: $f$ and $f^{-1}$, if the predictions are transformed values; None for the identity.
 
     Returns:
-        Target minus prediction for each example, in the units of the reward.
+        Target minus prediction for each example, in the units of the prediction.
 
     Raises:
         jaxtyping.TypeCheckError: If the shapes differ.
@@ -208,4 +214,4 @@ def qv_max_error(
     References:
         Wiering and van Hasselt, *The QV Family Compared to Other Reinforcement Learning Algorithms*, 2009.
     """
-    return one_step_error(value, reward, discount, jnp.max(next_q, axis=-1))
+    return one_step_error(value, reward, discount, inverted(jnp.max(next_q, axis=-1), transform), transform)

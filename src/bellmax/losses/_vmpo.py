@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from .._core import RealScalarLike, at_least_float32, checked, guard, masked_mean, psum
-from ._data import as_data
-from ._weights import exponential_weights
+from .._core import RealScalarLike, checked, guard, masked_mean, psum
+from ._knobs import positive
+from ._weights import exponential_weights, temperature_dual
 
 
 class VMPOLoss(eqx.Module):
@@ -47,7 +47,8 @@ def vmpo_loss(
     Args:
         log_prob: $\log \pi(a|s)$ of the action taken, in nats.
         advantage: $A$; its gradient is stopped.
-        temperature: $\eta > 0$, in the units of the advantage; learns through its own loss alone.
+        temperature: $\eta > 0$, in the units of the advantage; learns through its own loss alone. Below 1e-15 it counts
+            as that, and the slope stays alive.
         epsilon: $\epsilon > 0$, the divergence of the weights in nats.
         top_fraction: Fraction in (0, 1] of the examples that count.
         mask: Which examples count, or how much; None means all. What it drops may be infinite or NaN.
@@ -69,26 +70,18 @@ def vmpo_loss(
 
     References:
         Song et al., *V-MPO: On-Policy Maximum a Posteriori Policy Optimization for Discrete and Continuous Control*,
-        2019, arXiv:1909.12238, equations 3 to 5.
+        2019, arXiv:1909.12238.
     """
-    temperature = guard(temperature, lambda x: x > 0, "vmpo_loss: temperature must be positive")
-    epsilon = guard(epsilon, lambda x: x > 0, "vmpo_loss: epsilon must be positive")
+    temperature = positive(temperature, advantage, "vmpo_loss: temperature")
+    epsilon = positive(epsilon, advantage, "vmpo_loss: epsilon")
     fraction = guard(top_fraction, lambda x: (x > 0) & (x <= 1), "vmpo_loss: top_fraction must be in (0, 1]")
-    data = at_least_float32(jax.lax.stop_gradient(advantage))
+    data = jax.lax.stop_gradient(advantage)
     mask = jnp.ones_like(data) if mask is None else jax.lax.stop_gradient(mask).astype(data.dtype)
-    mask = jnp.where(_is_best(data, mask != 0, as_data(fraction, data), axis_name), mask, 0)
-    learned = jnp.asarray(temperature, data.dtype)
-    weights, largest = exponential_weights(data / learned, mask, axis_name)
-    count, total = psum((jnp.sum(mask), jnp.sum(weights)), axis_name)
-    empty = count == 0
-    count, total = jnp.where(empty, 1, count), jnp.where(empty, 1, total)
-    excess = psum(jnp.sum(jnp.where(weights == 0, 0, weights * data)), axis_name) / total
-    # The slope is written out, so that no gradient has to cross devices.
-    now = jax.lax.stop_gradient(learned)
-    log_mean = as_data(epsilon, data) + jnp.log(total / count) + largest
-    dual = now * log_mean + (learned - now) * (log_mean - excess / now)
-    dual = jnp.where(empty, 0, dual)
-    return VMPOLoss(-masked_mean(log_prob, weights, axis_name), dual.astype(log_prob.dtype))
+    best = _is_best(data, mask != 0, jnp.asarray(fraction, data.dtype), axis_name)
+    found = exponential_weights(data, temperature, mask=jnp.where(best, mask, 0), axis_name=axis_name)
+    nothing = psum(jnp.sum(best), axis_name) == 0
+    dual = jnp.where(nothing, 0, temperature_dual(found, temperature, epsilon))
+    return VMPOLoss(-masked_mean(log_prob, found.weights, axis_name), dual)
 
 
 def _is_best(advantage, valid, fraction, axis_name):

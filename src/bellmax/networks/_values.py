@@ -18,7 +18,8 @@ class CategoricalMean(eqx.Module):
     Attributes:
         network: Maps an observation to the logits of the atoms, of each action; or an observation and an action to
             those of this action.
-        atoms: $z$, in the units of the mean. No gradient flows into them.
+        atoms: $z$, in the units of the mean. No gradient flows into them, but they are an array among the parameters:
+            an optimiser that moves those without a gradient too, as weight decay does, must leave them out.
 
     Example:
         >>> q = CategoricalMean(lambda observation: jnp.zeros((4, 3)), jnp.array([-1.0, 0.0, 4.0]))
@@ -32,14 +33,17 @@ class CategoricalMean(eqx.Module):
     network: Callable[..., Float[Array, "*actions atoms"]]
     atoms: Float[Array, " atoms"]
 
+    def __check_init__(self):
+        _check_network(self)
+
     def __call__(self, observation: PyTree[Array], *action: Array) -> Float[Array, "*actions"]:
-        """Returns the mean."""
+        """Returns the mean, in float32 or wider."""
         logits = self.network(observation, *action)
         if logits.shape[-1:] != self.atoms.shape:
             raise TypeError(f"CategoricalMean: one logit for each of {self.atoms.shape} atoms; got {logits.shape}")
         probs = jax.nn.softmax(at_least_float32(logits), axis=-1)
         atoms = jax.lax.stop_gradient(self.atoms).astype(probs.dtype)
-        return expected_value(jnp.broadcast_to(atoms, probs.shape), probs).astype(logits.dtype)
+        return expected_value(jnp.broadcast_to(atoms, probs.shape), probs)
 
 
 class QuantileMean(eqx.Module):
@@ -61,9 +65,12 @@ class QuantileMean(eqx.Module):
 
     network: Callable[..., Float[Array, "*actions quantiles"]]
 
+    def __check_init__(self):
+        _check_network(self)
+
     def __call__(self, observation: PyTree[Array], *action: Array) -> Float[Array, "*actions"]:
-        """Returns the mean."""
-        return jnp.mean(self.network(observation, *action), axis=-1)
+        """Returns the mean, in float32 or wider."""
+        return jnp.mean(at_least_float32(self.network(observation, *action)), axis=-1)
 
 
 class EveryAction(eqx.Module):
@@ -82,9 +89,17 @@ class EveryAction(eqx.Module):
     network: Callable[[PyTree[Array], Float[Array, " actions"]], Float[Array, ""]]
     num_actions: int = eqx.field(static=True)
 
+    def __check_init__(self):
+        _check_network(self)
+
     def __call__(self, observation: PyTree[Array]) -> Float[Array, " actions"]:
         """Returns one value an action."""
         q = jax.vmap(self.network, in_axes=(None, 0))(observation, jnp.eye(self.num_actions))
         if q.ndim != 1:
             raise TypeError(f"EveryAction: the network must return one number an action; got shape {q.shape[1:]}")
         return q
+
+
+def _check_network(module) -> None:
+    if not callable(module.network):
+        raise TypeError(f"{type(module).__name__}: network must be a function of observations; got {module.network!r}")

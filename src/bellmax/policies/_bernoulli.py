@@ -51,22 +51,14 @@ class BernoulliDistribution(PytreeDistribution, distrax.Independent):
 
     def _sample_n(self, key, n):
         probs = self.mean()
-        return (jax.random.uniform(key, (n, *probs.shape), probs.dtype) < probs[None]).astype(jnp.int8)
-
-    def _sample_n_and_log_prob(self, key, n):
-        actions = self._sample_n(key, n)
-        return actions, self.log_prob(actions)
+        least = jnp.finfo(probs.dtype).eps / 2  # zero would be below any probability
+        return (jax.random.uniform(key, (n, *probs.shape), probs.dtype, minval=least) < probs[None]).astype(jnp.int8)
 
     def log_prob(self, value):
         """Returns the log-probability of actions of shape `*sample *batch n`, summed; −∞ for what is not 0 or 1."""
-        value = jnp.asarray(value)
+        value = self._checked_actions(value)
         if jnp.issubdtype(value.dtype, jnp.inexact):
             raise TypeError(f"{self.name}: an action must be integer or boolean; got {value.dtype}")
-        shape = self.logits.shape
-        if value.ndim < len(shape) or value.shape[value.ndim - len(shape) :] != shape:
-            raise TypeError(
-                f"{self.name}: actions must have shape (*sample, *batch, n) ending in {shape}; got {value.shape}"
-            )
         value = value.astype(jnp.int8) if value.dtype == bool else value
         on, off = (jnp.broadcast_to(log_prob, value.shape) for log_prob in self._log_probs)
         return jnp.sum(jnp.where(value == 1, on, jnp.where(value == 0, off, -jnp.inf)), axis=-1)

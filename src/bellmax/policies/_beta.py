@@ -1,12 +1,14 @@
 """The beta distribution on a box."""
 
+import math
+
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma, gammaln
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
-from ._continuous import Continuous, bounds_like, inside, is_outside, where_same_box
+from ._continuous import Continuous, bounds_like, inside, is_outside, where_same_box, wider_type
+from ._stirling import digamma_rest, log_gamma_rest
 
 
 class BetaDistribution(Continuous):
@@ -29,21 +31,24 @@ class BetaDistribution(Continuous):
 
         It is −∞ outside the box. An action at a bound counts as the nearest one inside that its type can tell from it.
         """
-        value = self._checked_actions(value).astype(self.dtype)
-        kept = jnp.clip(value, *(jnp.broadcast_to(bound, value.shape) for bound in self._inside))
-        value, kept = at_least_float32(value), at_least_float32(kept)
-        alpha, beta, low, high = (jnp.broadcast_to(each, value.shape) for each in self._wide)
-        log_width = jnp.log(high - low)
-        log_prob = (alpha - 1) * (jnp.log(kept - low) - log_width) + (beta - 1) * (jnp.log(high - kept) - log_width)
-        log_prob = jnp.sum(log_prob - _log_beta(alpha, beta) - log_width, axis=-1)
-        return jnp.where(is_outside(value, low, high), -jnp.inf, log_prob)
+        value = self._checked_actions(value)
+        outside = is_outside(value, self.low, self.high)
+        pi = self._in_type(wider_type(value, self.dtype))
+        kept = jnp.clip(value.astype(pi.dtype), *(jnp.broadcast_to(bound, value.shape) for bound in pi._inside))
+        kept = at_least_float32(kept)
+        alpha, beta, low, high = (jnp.broadcast_to(each, kept.shape) for each in pi._wide)
+        up, down, log_width = kept - low, high - kept, jnp.log(high - low)
+        log_prob = _relative_likelihood(alpha, beta, up, down) - _log_scale(alpha, beta)
+        log_prob = jnp.sum(log_prob - (jnp.log(up) - log_width) - jnp.log(down), axis=-1)
+        return jnp.where(outside, -jnp.inf, log_prob)
 
     def entropy(self):
         """Returns the differential entropy in nats, summed over dimensions."""
         alpha, beta, low, high = self._wide
-        both = digamma(alpha + beta)
-        inner = (alpha - 1) * (both - digamma(alpha)) + (beta - 1) * (both - digamma(beta))
-        return jnp.sum(_log_beta(alpha, beta) + inner + jnp.log(high - low), axis=-1)
+        both, total = digamma_rest(alpha + beta), alpha + beta
+        inner = (alpha - 1) * (both - digamma_rest(alpha)) + (beta - 1) * (both - digamma_rest(beta))
+        log_shares = jnp.log(alpha / total) + jnp.log(beta / total)
+        return jnp.sum(_log_scale(alpha, beta) + inner + log_shares + jnp.log(high - low), axis=-1)
 
     def mean(self):
         """Returns the mean, in float32 or wider."""
@@ -77,10 +82,12 @@ class BetaDistribution(Continuous):
             return super().kl_divergence(other_dist, **kwargs)
         alpha, beta, _, _ = self._wide
         other_alpha, other_beta, _, _ = other_dist._wide
-        both = digamma(alpha + beta)
-        divergence = _log_beta(other_alpha, other_beta) - _log_beta(alpha, beta)
-        divergence = divergence + (alpha - other_alpha) * (digamma(alpha) - both)
-        divergence = divergence + (beta - other_beta) * (digamma(beta) - both)
+        total = alpha + beta
+        both = digamma_rest(total)
+        divergence = _log_scale(other_alpha, other_beta) - _log_scale(alpha, beta)
+        divergence = divergence - _relative_likelihood(other_alpha, other_beta, alpha / total, beta / total)
+        divergence = divergence + (alpha - other_alpha) * (digamma_rest(alpha) - both)
+        divergence = divergence + (beta - other_beta) * (digamma_rest(beta) - both)
         return where_same_box(jnp.sum(divergence, axis=-1), self, other_dist)
 
     @property
@@ -93,11 +100,27 @@ class BetaDistribution(Continuous):
         return inside(self.low, self.high)
 
 
-def _log_beta(alpha: Array, beta: Array) -> Array:
-    """Returns log B(α, β); JAX's own is best in float32 but has seven digits in float64 too."""
-    if alpha.dtype == jnp.float64:
-        return gammaln(alpha) + gammaln(beta) - gammaln(alpha + beta)
-    return betaln(alpha, beta)
+def _relative_likelihood(alpha: Array, beta: Array, up: Array, down: Array) -> Array:
+    """Returns α log(v / p) + β log((1 − v) / (1 − p)) with p = α / (α + β), given v : 1 − v as the ratio of two lengths.
+
+    Near its maximum, zero at v = p, it is small beside its two parts: there both come from the distance v − p.
+    """
+    whole = up + down
+
+    def part(weight, share, rest, other):
+        change = (share * other - rest * weight) / (weight * whole)
+        is_near = jnp.abs(change) < 0.5
+        far = jnp.log(share) - jnp.log(whole) + jnp.log((alpha + beta) / weight)
+        return weight * jnp.where(is_near, jnp.log1p(jnp.where(is_near, change, 0)), far)
+
+    return part(alpha, up, down, beta) + part(beta, down, up, alpha)
+
+
+def _log_scale(alpha: Array, beta: Array) -> Array:
+    """Returns log B(α, β) − α log p − β log(1 − p) with p = α / (α + β), by Stirling's formula."""
+    rest = log_gamma_rest(alpha) + log_gamma_rest(beta) - log_gamma_rest(alpha + beta)
+    logs = jnp.log(alpha) + jnp.log(beta) - jnp.log(alpha + beta)
+    return rest + 0.5 * (math.log(2 * math.pi) - logs)
 
 
 @checked
@@ -114,8 +137,8 @@ def beta(
 
     With α and β above 1 the density has one peak and vanishes at the bounds: a network's outputs x become such
     parameters by `1 + softplus(x)`, as in the paper. Samples are strictly inside the bounds, as far as their type can
-    tell, and differentiable in every parameter, by implicit differentiation in α and β. In float32 the rounding of
-    log-probabilities grows with α + β, to some 1e-3 at 1e4.
+    tell, and differentiable in every parameter, by implicit differentiation in α and β. In float32
+    log-probabilities are good to 1e-5, absolute or relative, for α and β up to 300, and to some 1e-4 at 1e4.
 
     Args:
         alpha: $\alpha > 0$, the pull towards the upper bound.

@@ -94,12 +94,14 @@ class RealsToBox(distrax.Bijector):
 
     def forward_and_log_det(self, x: Any):
         """Returns actions, and the logarithm of how much volume is stretched there."""
-        wide = at_least_float32(x)
-        return self.forward(x), reals_to_box_log_det(wide, *self._bounds(wide))
+        action, wide = self.forward(x), at_least_float32(x)
+        return action, reals_to_box_log_det(wide, *self._bounds(wide))
 
     def inverse_and_log_det(self, y: Any):
         """Returns real numbers, and the logarithm of how much volume is stretched on the way back."""
-        x = self.inverse(at_least_float32(y))
+        low, high = self._bounds(y)
+        wide = at_least_float32(y)
+        x = box_to_reals(wide, low.astype(wide.dtype), high.astype(wide.dtype))
         return x.astype(y.dtype), -reals_to_box_log_det(x, *self._bounds(x))
 
     def same_as(self, other) -> bool:
@@ -120,6 +122,8 @@ class RealsToBox(distrax.Bijector):
         raise ValueError("RealsToBox: a divergence has a closed form only between equal bounds")
 
     def _bounds(self, like):
+        if not isinstance(like, jax.Array | np.ndarray):
+            raise TypeError(f"RealsToBox: expected an array of shape (*batch, action_dim); got {type(like).__name__}")
         return self.low.astype(like.dtype), self.high.astype(like.dtype)
 
     def __repr__(self) -> str:

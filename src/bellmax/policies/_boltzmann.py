@@ -3,11 +3,11 @@
 import distrax
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
 from ._discrete import Discrete
-from ._masks import forbid
+from ._masks import Mask, forbid
 
 _COLDEST = 1e-15
 """Colder temperatures count as this: its square, which the gradient divides by, is a float32 still."""
@@ -25,8 +25,9 @@ class BoltzmannDistribution(Discrete, distrax.Softmax):
         """Normalised log-probabilities, `*batch actions`."""
         q = at_least_float32(self._unscaled_logits)
         temperature = jnp.maximum(self._temperature, _COLDEST)[..., None].astype(q.dtype)
-        # Subtracting the maximum first keeps ties tied however small the temperature is.
-        gap = q - jax.lax.stop_gradient(jnp.max(q, axis=-1, keepdims=True))
+        # Subtracting the maximum first keeps ties tied however small the temperature is; infinite ones too.
+        best = jax.lax.stop_gradient(jnp.max(q, axis=-1, keepdims=True))
+        gap = jnp.where(jnp.isposinf(q), 0, q - best)
         masked = jnp.isneginf(gap)
         return jax.nn.log_softmax(jnp.where(masked, -jnp.inf, jnp.where(masked, 0, gap) / temperature), axis=-1)
 
@@ -36,19 +37,20 @@ def boltzmann(
     q: Float[Array, "*batch actions"],
     tau: RealScalarLike | Float[Array, "*batch"],
     *,
-    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+    mask: Mask | None = None,
 ) -> BoltzmannDistribution:
     r"""Prefers better actions, the more so the lower the temperature.
 
     $$\pi(a) = \frac{e^{Q(a)/\tau}}{\sum_b e^{Q(b)/\tau}}$$
 
     Args:
-        q: $Q(s, \cdot)$. −∞ gives an action probability zero. NaN gives probabilities that are NaN.
+        q: $Q(s, \cdot)$. −∞ gives an action probability zero; actions with +∞ share all of it. NaN gives probabilities
+            that are NaN.
         tau: $\tau > 0$ in the units of q, one for all or one an example; an array changes without recompiling.
             Towards 0 the policy is greedy, with ties sharing alike; towards ∞ it is uniform. A τ below 1e-15 counts as
             1e-15, under a transform one that is not positive too.
-        mask: True where an action is legal, of the shape of q or one for all. An illegal action has probability zero,
-            whatever its value. Where nothing is legal, probabilities are NaN.
+        mask: True, or 1, where an action is legal, of the shape of q or one for all. An illegal action has probability
+            zero, whatever its value. Where nothing is legal, probabilities are NaN.
 
     Returns:
         A `distrax.Softmax` over actions 0 to actions − 1.

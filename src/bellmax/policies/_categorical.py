@@ -2,13 +2,11 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Integer
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
 from ._discrete import Discrete, proportion
-from ._masks import forbid, shared_alike
-
-_UNDERFLOWS = 1e-30
+from ._masks import Mask, forbid, shared_alike
 
 
 class CategoricalDistribution(Discrete):
@@ -27,7 +25,7 @@ class CategoricalDistribution(Discrete):
 def categorical(
     logits: Float[Array, "*batch actions"],
     *,
-    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+    mask: Mask | None = None,
 ) -> CategoricalDistribution:
     r"""Chooses an action with the probability that its logit says.
 
@@ -35,8 +33,8 @@ def categorical(
 
     Args:
         logits: $z$, unnormalised log-probabilities in nats. −∞ gives an action probability zero; at least one must be
-            finite, or every log-probability is NaN.
-        mask: True where an action is legal, of the shape of the logits or one for all. An illegal action has
+            finite, or every log-probability is NaN, as it is with +∞.
+        mask: True, or 1, where an action is legal, of the shape of the logits or one for all. An illegal action has
             probability zero and log-probability −∞, whatever its logit, and adds nothing to the entropy or its
             gradient. The divergence KL(p ‖ q) is infinite where q forbids what p does. Where nothing is legal,
             probabilities are NaN.
@@ -62,7 +60,7 @@ def categorical(
 
 
 @checked
-def uniform(mask: Bool[Array, "*batch actions"]) -> CategoricalDistribution:
+def uniform(mask: Bool[Array, "*batch actions"] | Integer[Array, "*batch actions"]) -> CategoricalDistribution:
     r"""Takes any legal action, each as likely.
 
     $$\pi(a) = \frac{1}{n}$$
@@ -70,7 +68,7 @@ def uniform(mask: Bool[Array, "*batch actions"]) -> CategoricalDistribution:
     with $n$ legal actions.
 
     Args:
-        mask: True where an action is legal; `jnp.ones(4, bool)` for all of four. Where nothing is legal,
+        mask: True, or 1, where an action is legal; `jnp.ones(4, bool)` for all of four. Where nothing is legal,
             probabilities are NaN.
 
     Returns:
@@ -78,7 +76,7 @@ def uniform(mask: Bool[Array, "*batch actions"]) -> CategoricalDistribution:
 
     Raises:
         ValueError: If the mask is known and leaves no action legal.
-        jaxtyping.TypeCheckError: If the mask is not boolean.
+        jaxtyping.TypeCheckError: If the mask is neither boolean nor integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -96,19 +94,20 @@ def unimix(
     logits: Float[Array, "*batch actions"],
     mixture: RealScalarLike | Float[Array, "*batch"] = 0.01,
     *,
-    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+    mask: Mask | None = None,
 ) -> CategoricalDistribution:
     r"""Mixes a little of the uniform distribution into the softmax, so that no legal action becomes impossible.
 
     $$\pi(a) = (1-m)\,\frac{e^{z_a}}{\sum_b e^{z_b}} + \frac{m}{n}$$
 
-    with $n$ legal actions. Log-probabilities are at least $\log(m/n)$, which bounds divergences and gradients.
+    with $n$ legal actions. Log-probabilities are at least $\log(m/n)$, which bounds divergences and gradients, unless
+    $m/n$ is below the least normal number (1.2e-38 in float32) and underflows.
 
     Args:
         logits: $z$, unnormalised log-probabilities in nats. −∞ leaves an action the probability $m/n$.
         mixture: $m \in [0, 1]$, one for all or one an example. Under a transform an m outside counts as the nearest
             bound.
-        mask: True where an action is legal, of the shape of the logits or one for all. An illegal action has
+        mask: True, or 1, where an action is legal, of the shape of the logits or one for all. An illegal action has
             probability zero, whatever its logit. Where nothing is legal, probabilities are NaN.
 
     Returns:
@@ -128,13 +127,11 @@ def unimix(
     """
     mixture = guard(mixture, lambda m: (m >= 0) & (m <= 1), "unimix: mixture must be in [0, 1]")
     logits = at_least_float32(logits)
-    share = shared_alike(
-        jnp.ones(logits.shape, bool) if mask is None else jnp.broadcast_to(mask, logits.shape), logits.dtype
-    )
+    share = shared_alike(mask, logits.shape, logits.dtype)
     m = proportion(jnp.broadcast_to(jnp.asarray(mixture, logits.dtype), logits.shape[:-1]))[..., None]
     log_softmax = jax.nn.log_softmax(forbid(logits, mask, "unimix"), axis=-1)
     probs = (1 - m) * jnp.exp(log_softmax) + m * share
     # The logarithm of a probability that underflows is the softmax's own, as there m is next to nothing.
-    large = probs > _UNDERFLOWS
+    large = probs >= jnp.finfo(probs.dtype).tiny
     mixed = jnp.where(large, jnp.log(jnp.where(large, probs, 1)), log_softmax)
     return CategoricalDistribution.tree_unflatten(None, (jnp.where(jnp.isnan(probs), jnp.nan, mixed),))

@@ -47,7 +47,8 @@ class Discrete(PytreeDistribution, distrax.Categorical):
 
     def _sample_n(self, key, n):
         probs = self.probs
-        return _draw(probs, jax.random.uniform(key, (n, *self.batch_shape), probs.dtype))
+        least = jnp.finfo(probs.dtype).eps / 2  # zero would be the first action's, however small its probability
+        return _draw(probs, jax.random.uniform(key, (n, *self.batch_shape), probs.dtype, minval=least))
 
     def log_prob(self, value):
         """Returns the log-probability of actions of shape `*sample *batch`; −∞ for an index outside."""
@@ -66,14 +67,11 @@ class Discrete(PytreeDistribution, distrax.Categorical):
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
     def _of_action(self, parameters, value, outside):
-        value = jnp.asarray(value)
+        value = self._checked_actions(value)
         if not jnp.issubdtype(value.dtype, jnp.integer):
             raise TypeError(f"{self.name}: an action must be an integer; got {value.dtype}")
-        batch = self.batch_shape
-        if value.shape[value.ndim - len(batch) :] != batch or value.ndim < len(batch):
-            raise TypeError(
-                f"{self.name}: actions must have shape (*sample, *batch) with batch {batch}; got {value.shape}"
-            )
+        if value.dtype.itemsize < 4:  # the number of actions may not fit
+            value = value.astype(jnp.int32)
         inside = (value >= 0) & (value < self.num_categories)
         parameters = jnp.broadcast_to(parameters, (*value.shape, self.num_categories))
         place = jnp.where(inside, value, 0)[..., None]

@@ -2,11 +2,11 @@
 
 import distrax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, at_least_float32, checked, guard
 from ._discrete import Discrete, proportion
-from ._masks import forbid, shared_alike
+from ._masks import Mask, forbid, shared_alike
 
 _SMALLEST_PROBABILITY = 1e-15
 
@@ -56,7 +56,7 @@ def epsilon_greedy(
     q: Float[Array, "*batch actions"],
     eps: RealScalarLike | Float[Array, "*batch"],
     *,
-    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
+    mask: Mask | None = None,
 ) -> EpsilonGreedyDistribution:
     r"""Takes the best action, but with probability ε any action, each as likely.
 
@@ -65,12 +65,12 @@ def epsilon_greedy(
     with $n$ legal actions, of which $k$ share the maximum.
 
     Args:
-        q: $Q(s, \cdot)$, in any unit. An action with −∞ is never greedy, but is still drawn with probability ε/n. NaN,
-            or −∞ for every action, gives probabilities that are NaN.
+        q: $Q(s, \cdot)$, in any unit. An action with −∞ is never greedy, but is still drawn with probability ε/n; those
+            with +∞ share the maximum. NaN, or −∞ for every action, gives probabilities that are NaN.
         eps: $\epsilon \in [0, 1]$, one for all or one an example; an array changes without recompiling. Under
             a transform an ε outside counts as the nearest bound.
-        mask: True where an action is legal, of the shape of q or one for all. An illegal action has probability zero,
-            whatever its value, and ε is spread over the others. Where nothing is legal, probabilities are NaN.
+        mask: True, or 1, where an action is legal, of the shape of q or one for all. An illegal action has probability
+            zero, whatever its value, and ε is spread over the others. Where nothing is legal, probabilities are NaN.
 
     Returns:
         A `distrax.EpsilonGreedy` over actions 0 to actions − 1. The log-probabilities of legal actions are at least
@@ -89,16 +89,11 @@ def epsilon_greedy(
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 2.2.
     """
     eps = guard(eps, lambda eps: (eps >= 0) & (eps <= 1), "epsilon_greedy: eps must be in [0, 1]")
-    dtype = at_least_float32(q).dtype
-    epsilon = jnp.broadcast_to(jnp.asarray(eps, dtype), q.shape[:-1])
-    share = shared_alike(jnp.ones(q.shape, bool) if mask is None else jnp.broadcast_to(mask, q.shape), dtype)
-    return EpsilonGreedyDistribution.tree_unflatten(None, (forbid(q, mask, "epsilon_greedy"), epsilon, share))
+    return _among_legal(q, eps, mask, "epsilon_greedy")
 
 
 @checked
-def greedy(
-    q: Float[Array, "*batch actions"], *, mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None
-) -> EpsilonGreedyDistribution:
+def greedy(q: Float[Array, "*batch actions"], *, mask: Mask | None = None) -> EpsilonGreedyDistribution:
     r"""Takes the best action, one of equals at random.
 
     $$\pi(a) = \frac{1}{k}\,[Q(a) = \max_b Q(b)]$$
@@ -106,8 +101,9 @@ def greedy(
     with $k$ actions that share the maximum: `epsilon_greedy` with ε = 0.
 
     Args:
-        q: $Q(s, \cdot)$, in any unit. NaN, or −∞ for every legal action, gives probabilities that are NaN.
-        mask: True where an action is legal, of the shape of q or one for all.
+        q: $Q(s, \cdot)$, in any unit. Actions with +∞ share the maximum. NaN, or −∞ for every legal action, gives
+            probabilities that are NaN.
+        mask: True, or 1, where an action is legal, of the shape of q or one for all.
 
     Returns:
         The distribution that `epsilon_greedy` returns. An action that is not the best has probability zero, and, if
@@ -125,5 +121,11 @@ def greedy(
     References:
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 2.2.
     """
-    zeros = jnp.zeros(q.shape[:-1], at_least_float32(q).dtype)
-    return epsilon_greedy(forbid(q, mask, "greedy"), zeros, mask=mask)
+    return _among_legal(q, 0.0, mask, "greedy")
+
+
+def _among_legal(q, eps, mask, function: str) -> EpsilonGreedyDistribution:
+    dtype = at_least_float32(q).dtype
+    epsilon = jnp.broadcast_to(jnp.asarray(eps, dtype), q.shape[:-1])
+    share = shared_alike(mask, q.shape, dtype)
+    return EpsilonGreedyDistribution.tree_unflatten(None, (forbid(q, mask, function), epsilon, share))

@@ -4,6 +4,7 @@ import functools
 
 import distrax
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from .._core import checked
@@ -29,16 +30,10 @@ class JointDistribution(PytreeDistribution, distrax.Joint):
         return jax.tree.structure(self._distributions, is_leaf=_is_distribution)
 
     def _sample_n(self, key, n):
-        return self._draw(key, lambda part, key: part.sample(seed=key, sample_shape=n))
-
-    def _sample_n_and_log_prob(self, key, n):
-        actions = self._sample_n(key, n)
-        return actions, self.log_prob(actions)
-
-    def _draw(self, key, draw):
         parts = self._distributions_leaves
         keys = jax.random.split(key, len(parts))
-        return self._distributions_treedef.unflatten([draw(part, keys[i]) for i, part in enumerate(parts)])
+        drawn = [part.sample(seed=keys[i], sample_shape=n) for i, part in enumerate(parts)]
+        return self._distributions_treedef.unflatten(drawn)
 
     def log_prob(self, value):
         """Returns the log-probability of a tree of actions, summed over its leaves."""
@@ -67,8 +62,10 @@ class JointDistribution(PytreeDistribution, distrax.Joint):
 
 
 def add_up(terms) -> Array:
-    """Adds arrays, in the type of the first."""
-    return functools.reduce(lambda total, term: total + term.astype(total.dtype), terms)
+    """Adds arrays, in the widest of their types."""
+    terms = [*terms]
+    dtype = max((term.dtype for term in terms), key=lambda dtype: dtype.itemsize)
+    return functools.reduce(jnp.add, [term.astype(dtype) for term in terms])
 
 
 @checked

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from .._core import RealScalarLike, guard
 from ._boltzmann import BoltzmannDistribution, boltzmann
 from ._categorical import CategoricalDistribution, categorical
 from ._epsilon_greedy import EpsilonGreedyDistribution, epsilon_greedy, greedy
 from ._gaussian import GaussianDistribution, gaussian
+from ._masks import Mask
 
 
 def _function(name: str, field: str, value) -> Callable:
@@ -46,9 +47,7 @@ class EpsilonGreedy(eqx.Module):
         eps = guard(eps, lambda eps: (eps >= 0) & (eps <= 1), "EpsilonGreedy: eps must be in [0, 1]")
         self.eps = jnp.asarray(eps, float)
 
-    def __call__(
-        self, observation: PyTree[Array], mask: Bool[Array, " actions"] | None = None
-    ) -> EpsilonGreedyDistribution:
+    def __call__(self, observation: PyTree[Array], mask: Mask | None = None) -> EpsilonGreedyDistribution:
         """Returns the distribution over actions, legal ones where a mask says which."""
         return epsilon_greedy(self.q(observation), self.eps, mask=mask)
 
@@ -65,9 +64,7 @@ class Greedy(eqx.Module):
     def __check_init__(self):
         _function("Greedy", "q", self.q)
 
-    def __call__(
-        self, observation: PyTree[Array], mask: Bool[Array, " actions"] | None = None
-    ) -> EpsilonGreedyDistribution:
+    def __call__(self, observation: PyTree[Array], mask: Mask | None = None) -> EpsilonGreedyDistribution:
         """Returns the distribution over actions, legal ones where a mask says which."""
         return greedy(self.q(observation), mask=mask)
 
@@ -92,9 +89,7 @@ class Boltzmann(eqx.Module):
         self.q = _function("Boltzmann", "q", q)
         self.tau = jnp.asarray(guard(tau, lambda tau: tau > 0, "Boltzmann: tau must be positive"), float)
 
-    def __call__(
-        self, observation: PyTree[Array], mask: Bool[Array, " actions"] | None = None
-    ) -> BoltzmannDistribution:
+    def __call__(self, observation: PyTree[Array], mask: Mask | None = None) -> BoltzmannDistribution:
         """Returns the distribution over actions, legal ones where a mask says which."""
         return boltzmann(self.q(observation), self.tau, mask=mask)
 
@@ -111,9 +106,7 @@ class Categorical(eqx.Module):
     def __check_init__(self):
         _function("Categorical", "network", self.network)
 
-    def __call__(
-        self, observation: PyTree[Array], mask: Bool[Array, " actions"] | None = None
-    ) -> CategoricalDistribution:
+    def __call__(self, observation: PyTree[Array], mask: Mask | None = None) -> CategoricalDistribution:
         """Returns the distribution over actions, legal ones where a mask says which."""
         return categorical(self.network(observation), mask=mask)
 

@@ -1,10 +1,14 @@
 """Several discrete choices in one action."""
 
 import itertools
+import operator
+from collections.abc import Sequence
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Integer
 
 from .._core import checked
 from ._categorical import CategoricalDistribution
@@ -39,18 +43,9 @@ class MultiDiscreteDistribution(PytreeDistribution):
         drawn = [choice.sample(seed=keys[i], sample_shape=n) for i, choice in enumerate(self.choices)]
         return jnp.stack(drawn, axis=-1)
 
-    def _sample_n_and_log_prob(self, key, n):
-        actions = self._sample_n(key, n)
-        return actions, self.log_prob(actions)
-
     def log_prob(self, value):
         """Returns the log-probability of actions of shape `*sample *batch choices`, summed over choices."""
-        value = jnp.asarray(value)
-        shape = (*self.batch_shape, *self.event_shape)
-        if value.ndim < len(shape) or value.shape[value.ndim - len(shape) :] != shape:
-            raise TypeError(
-                f"{self.name}: actions must have shape (*sample, *batch, choices) ending in {shape}; got {value.shape}"
-            )
+        value = self._checked_actions(value)
         return add_up(choice.log_prob(value[..., i]) for i, choice in enumerate(self.choices))
 
     def entropy(self):
@@ -72,9 +67,13 @@ class MultiDiscreteDistribution(PytreeDistribution):
 @checked
 def multi_discrete(
     logits: Float[Array, "*batch logits"],
-    nvec: tuple[int, ...],
+    nvec: Sequence[SupportsIndex] | np.ndarray,
     *,
-    mask: Bool[Array, "*batch logits"] | Bool[Array, " logits"] | None = None,
+    mask: Bool[Array, "*batch logits"]
+    | Integer[Array, "*batch logits"]
+    | Bool[Array, " logits"]
+    | Integer[Array, " logits"]
+    | None = None,
 ) -> MultiDiscreteDistribution:
     r"""Makes several choices at once, each from its own softmax.
 
@@ -82,8 +81,9 @@ def multi_discrete(
 
     Args:
         logits: $z$, unnormalised log-probabilities in nats: those of the first choice, then those of the second, …
-        nvec: How many options each choice has, as in `gymnasium.spaces.MultiDiscrete`.
-        mask: True where an option is legal, of the shape of the logits or one for all; an illegal option has
+        nvec: How many options each choice has: whole numbers, such as `space.nvec` of a
+            `gymnasium.spaces.MultiDiscrete` with one axis.
+        mask: True, or 1, where an option is legal, of the shape of the logits or one for all; an illegal option has
             probability zero.
 
     Returns:
@@ -91,7 +91,8 @@ def multi_discrete(
         entropies and divergences are sums over choices.
 
     Raises:
-        ValueError: If there is not one logit an option, or the mask is known and leaves a choice without one.
+        ValueError: If nvec is not made of whole numbers, there is not one logit an option, or the mask is known and
+            leaves a choice without one.
         jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
@@ -104,6 +105,7 @@ def multi_discrete(
         Tang and Agrawal, *Discretizing Continuous Action Space for On-Policy Optimization*, 2019, arXiv:1901.10500,
         whose policies are such products.
     """
+    nvec = _whole_numbers(nvec)
     if not nvec or min(nvec) < 1 or sum(nvec) != logits.shape[-1]:
         raise ValueError(
             f"multi_discrete: there must be sum(nvec) logits and at least one a choice; got {logits.shape[-1]}, {nvec}"
@@ -116,3 +118,10 @@ def multi_discrete(
         for part, legal in zip(parts, masks, strict=True)
     )
     return MultiDiscreteDistribution.tree_unflatten(None, (choices,))
+
+
+def _whole_numbers(nvec) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(n) for n in nvec)
+    except TypeError:
+        raise ValueError(f"multi_discrete: nvec must be a sequence of whole numbers; got {nvec}") from None

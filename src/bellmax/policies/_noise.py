@@ -2,6 +2,8 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Key
 
 from .._core import RealScalarLike, at_least_float32, checked, guard, mix
@@ -28,13 +30,13 @@ def add_gaussian_noise(
             broadcasts to the action.
         key: Randomness of the noise.
         low: $l$, the lower bound, or None for none.
-        high: $h$, the upper bound, or None for none.
+        high: $h > l$, the upper bound, or None for none.
 
     Returns:
         The noisy action. Differentiable in the action and σ, with gradient zero where it is clipped.
 
     Raises:
-        ValueError: If σ is known and negative.
+        ValueError: If σ is known and negative, or low and high are known and low is not below high.
         jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
@@ -49,7 +51,8 @@ def add_gaussian_noise(
     """
     stddev = _like(action, guard(stddev, lambda x: x >= 0, "add_gaussian_noise: stddev must not be negative"))
     noisy = action + stddev * jax.random.normal(key, action.shape, action.dtype)
-    return _clip(noisy, low, high)
+    low, high = _ordered(low, high, action, "add_gaussian_noise")
+    return jnp.clip(noisy, low, high)
 
 
 @checked
@@ -129,7 +132,7 @@ def target_policy_smoothing(
         The blurred action, inside the bounds.
 
     Raises:
-        ValueError: If σ or c is known and negative.
+        ValueError: If σ or c is known and negative, or the bounds are known and low is not below high.
         jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
@@ -144,9 +147,10 @@ def target_policy_smoothing(
     """
     stddev = guard(stddev, lambda x: x >= 0, "target_policy_smoothing: stddev must not be negative")
     clip = guard(clip, lambda x: x >= 0, "target_policy_smoothing: clip must not be negative")
-    stddev, clip, low, high = (_like(action, each) for each in (stddev, clip, low, high))
+    stddev, clip = _like(action, stddev), _like(action, clip)
+    low, high = _ordered(low, high, action, "target_policy_smoothing")
     noise = jnp.clip(stddev * jax.random.normal(key, action.shape, action.dtype), -clip, clip)
-    return _clip(action + noise * ((high - low) / 2), low, high)
+    return jnp.clip(action + noise * ((high - low) / 2), low, high)
 
 
 @checked
@@ -156,7 +160,7 @@ def add_dirichlet_noise(
     key: Key[Array, ""],
     alpha: RealScalarLike = 0.3,
     fraction: RealScalarLike = 0.25,
-    mask: Bool[Array, "*batch actions"] | None = None,
+    mask: Bool[Array, "*batch actions"] | Bool[Array, " actions"] | None = None,
 ) -> Float[Array, "*batch actions"]:
     r"""Mixes a prior over actions with a random one, as at the root of a tree search.
 
@@ -168,13 +172,15 @@ def add_dirichlet_noise(
         alpha: $\alpha > 0$: the smaller, the fewer actions share the noise. The paper takes 0.3 for chess, 0.15 for
             shogi, 0.03 for Go.
         fraction: $f \in [0, 1]$, how much of the result is noise.
-        mask: True for the actions that are legal; the others get no noise. None if all are.
+        mask: True for the actions that are legal; a row for each example or one for all, None if all are. The others
+            get no noise and lose what p gives them: the rest is scaled to sum to 1, or is uniform where p gives it
+            nothing.
 
     Returns:
-        $p'$, probabilities that sum to 1.
+        $p'$, probabilities that sum to 1; NaN where no action is legal and that is not known beforehand.
 
     Raises:
-        ValueError: If α is known and not positive, or f is known and outside [0, 1].
+        ValueError: If α is known and not positive, f is known and outside [0, 1], or no action is known to be legal.
         jaxtyping.TypeCheckError: If the shapes do not fit.
 
     Example:
@@ -192,15 +198,34 @@ def add_dirichlet_noise(
     wide = at_least_float32(probs)
     log_gamma = jax.random.loggamma(key, _like(wide, alpha), wide.shape, wide.dtype)
     if mask is not None:
+        mask = guard(mask, lambda mask: mask.any(-1), "add_dirichlet_noise: at least one action must be legal")
+        mask = jnp.broadcast_to(mask, wide.shape)
         log_gamma = jnp.where(mask, log_gamma, -jnp.inf)
+        wide = _conditioned(wide, mask)
     noise = jax.nn.softmax(log_gamma, axis=-1)
     return mix(wide, noise, _like(wide, fraction)).astype(probs.dtype)
+
+
+def _conditioned(probs: Array, mask: Array) -> Array:
+    legal = jnp.where(mask, probs, 0)
+    total = jnp.sum(legal, axis=-1, keepdims=True)
+    is_empty = total == 0
+    uniform = mask / jnp.sum(mask, axis=-1, keepdims=True, dtype=probs.dtype)
+    return jnp.where(is_empty, uniform, legal / jnp.where(is_empty, 1, total))
 
 
 def _like(array: Array, knob) -> Array:
     return jnp.broadcast_to(jnp.asarray(knob, array.dtype), array.shape)
 
 
-def _clip(action: Array, low, high) -> Array:
-    low, high = (None if bound is None else _like(action, bound) for bound in (low, high))
-    return jnp.clip(action, low, high)
+def _ordered(low, high, action: Array, function: str):
+    """Returns bounds in the shape and type of an action, None for none; refuses an empty box."""
+    if low is None or high is None:
+        return tuple(None if bound is None else _like(action, bound) for bound in (low, high))
+    xp = jnp if isinstance(low, Tracer) or isinstance(high, Tracer) else np
+    box = guard(
+        xp.stack(xp.broadcast_arrays(*(xp.asarray(bound, action.dtype) for bound in (low, high)))),
+        lambda box: box[0] < box[1],
+        f"{function}: low must be below high",
+    )
+    return _like(action, box[0]), _like(action, box[1])

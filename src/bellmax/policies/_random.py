@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import log_ndtr
 from jax.scipy.stats import norm
 from jaxtyping import Array
 
+from .._core import guard
+from ._categorical import uniform
+from ._intervals import (
+    FLOORED_NORMAL_ENTROPY,
+    GEOMETRIC_ENTROPY,
+    NORMAL_ENTROPY,
+    ends_of,
+    float_like,
+    integers,
+    log_floored_normal,
+    unsigned_like,
+)
 from ._joint import joint
 from ._pytree import PytreeDistribution
 
@@ -61,7 +72,7 @@ class RandomDistribution(PytreeDistribution):
         shape = (n, *self.low.shape)
         low, high, below, above = (jnp.broadcast_to(getattr(self, name), shape) for name in self.leaves)
         if self._whole:
-            inside = _integers(inside_key, low, high)
+            inside = integers(inside_key, low, high)
         else:
             u = jax.random.uniform(inside_key, shape, low.dtype)
             inside = jnp.clip(low * (1 - u) + high * u, low, high)
@@ -73,48 +84,39 @@ class RandomDistribution(PytreeDistribution):
     def _beyond(self, key, low, high, below, above):
         """Draws numbers with one bound, or none."""
         half_key, free_key = jax.random.split(key)
-        distance = jax.random.exponential(half_key, low.shape, _float(low))
-        free = jax.random.normal(free_key, low.shape, _float(low))
+        distance = jax.random.exponential(half_key, low.shape, float_like(low))
+        free = jax.random.normal(free_key, low.shape, float_like(low))
         if self._whole:
             distance, free = (jnp.floor(x).astype(low.dtype) for x in (distance, free))
             # Beyond a bound near the end of the type there may be nothing.
-            smallest, largest = (jnp.asarray(end, low.dtype) for end in _ends(self.dtype))
+            smallest, largest = (jnp.asarray(end, low.dtype) for end in ends_of(self.dtype))
             room = jnp.where(below, largest - jnp.maximum(low, 0), jnp.minimum(high, -1) - smallest)
             distance = jnp.minimum(distance, room)
         return jnp.where(below, low + distance, jnp.where(above, high - distance, free))
-
-    def _sample_n_and_log_prob(self, key, n):
-        actions = self._sample_n(key, n)
-        return actions, self.log_prob(actions)
 
     def log_prob(self, value):
         """Returns the log-density, or log-probability of whole numbers, of actions of shape `*sample *batch *event`.
 
         It is −∞ outside the space. A dimension without width counts as sure.
         """
-        value = jnp.asarray(value)
-        if value.ndim < self.low.ndim or value.shape[value.ndim - self.low.ndim :] != self.low.shape:
-            raise TypeError(
-                f"{self.name}: actions must have shape (*sample, *batch, *event) ending in {self.low.shape}; "
-                f"got {value.shape}"
-            )
+        value = self._checked_actions(value)
         if self._whole and jnp.issubdtype(value.dtype, jnp.inexact):
             raise TypeError(f"{self.name}: an action of this space must be integer or boolean; got {value.dtype}")
-        value = value.astype(self.low.dtype)
+        value, fits = self._in_type_of_bounds(value)
         low, high, below, above = (jnp.broadcast_to(getattr(self, name), value.shape) for name in self.leaves)
         inside = -jnp.broadcast_to(self._log_width, value.shape)
-        legal = (~below | (value >= low)) & (~above | (value <= high))
+        legal = fits & (~below | (value >= low)) & (~above | (value <= high))
         if self.bounded:
             return self._total(jnp.where(legal, inside, -jnp.inf))
-        distance = jnp.where(below, value - low, high - value).astype(_float(self.low))
+        distance = jnp.where(below, value - low, high - value).astype(float_like(self.low))
         half = -distance + (math.log(-math.expm1(-1)) if self._whole else 0)
-        free = (_log_floored_normal if self._whole else norm.logpdf)(value.astype(_float(self.low)))
+        free = (log_floored_normal if self._whole else norm.logpdf)(value.astype(float_like(self.low)))
         log_prob = jnp.where(below & above, inside, jnp.where(below | above, half, free))
         return self._total(jnp.where(legal, log_prob, -jnp.inf))
 
     def entropy(self):
         """Returns the entropy in nats, summed over the numbers of an action."""
-        half, free = (_GEOMETRIC_ENTROPY, _FLOORED_NORMAL_ENTROPY) if self._whole else (1, _NORMAL_ENTROPY)
+        half, free = (GEOMETRIC_ENTROPY, FLOORED_NORMAL_ENTROPY) if self._whole else (1, NORMAL_ENTROPY)
         below, above, width = self.bounded_below, self.bounded_above, self._log_width
         half, free = jnp.asarray(half, width.dtype), jnp.asarray(free, width.dtype)
         return self._total(jnp.where(below & above, width, jnp.where(below | above, half, free)))
@@ -126,6 +128,36 @@ class RandomDistribution(PytreeDistribution):
         half = jnp.where(self.bounded_below, low, high)  # zero where there is neither
         return jnp.where(self.bounded_below & self.bounded_above, middle, half).astype(self.dtype)
 
+    def kl_divergence(self, other_dist, **kwargs):
+        """Returns KL(self ‖ other) in nats, between spaces with all bounds, or that are the same; +∞ beyond the other.
+
+        Spaces with a bound missing that are known to differ raise ValueError; under a transform they give NaN.
+        """
+        if not isinstance(other_dist, RandomDistribution):
+            return super().kl_divergence(other_dist, **kwargs)
+        if self.low.dtype != other_dist.low.dtype:
+            types = f"{self.dtype} and {other_dist.dtype}"
+            raise TypeError(f"{self.name}: a divergence is between spaces of one type; got {types}")
+        low, high, other_low, other_high = self.low, self.high, other_dist.low, other_dist.high
+        same = (low == other_low) & (high == other_high)
+        if self.bounded and other_dist.bounded:
+            sure = (low == high) & ~same & (not self._whole)  # a density has nothing to say of one point
+            contained = (low >= other_low) & (high <= other_high) & ~sure
+            return self._total(jnp.where(contained, other_dist._log_width - self._log_width, jnp.inf))
+        same &= self.bounded_below == other_dist.bounded_below
+        same &= self.bounded_above == other_dist.bounded_above
+        message = f"{self.name}: where a bound is missing a divergence is known to the same space only; True where same"
+        same = guard(same, lambda same: same, message)
+        return self._total(jnp.where(same, jnp.zeros_like(self._log_width), jnp.nan))
+
+    def _in_type_of_bounds(self, value) -> tuple[Array, Array]:
+        """Returns actions in the type of the bounds, and whether they are in its range."""
+        value = value.astype(jnp.int32) if value.dtype == bool else value
+        cast = value.astype(self.low.dtype)
+        if not self._whole:
+            return cast, jnp.ones(value.shape, bool)
+        return cast, (cast.astype(value.dtype) == value) & ((cast < 0) == (value < 0))
+
     @property
     def _whole(self) -> bool:
         return not jnp.issubdtype(self.low.dtype, jnp.inexact)
@@ -133,50 +165,12 @@ class RandomDistribution(PytreeDistribution):
     @property
     def _log_width(self) -> Array:
         if self._whole:
-            return jnp.log1p((self.high - self.low).astype(_unsigned(self.low)).astype(_float(self.low)))
+            return jnp.log1p((self.high - self.low).astype(unsigned_like(self.low)).astype(float_like(self.low)))
         half = self.high / 2 - self.low / 2
         return jnp.where(half > 0, jnp.log(jnp.where(half > 0, half, 1)) + math.log(2), 0)
 
     def _total(self, x):
         return jnp.sum(x, axis=tuple(range(x.ndim - self.event_ndims, x.ndim)))
-
-
-def _float(x):
-    return x.dtype if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.zeros(()).dtype
-
-
-def _unsigned(x):
-    return jnp.dtype(f"uint{8 * x.dtype.itemsize}")
-
-
-def _ends(dtype) -> tuple[int, int]:
-    return (0, 1) if dtype.kind == "b" else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
-
-
-def _integers(key, low, high):
-    """Draws whole numbers from low to high, both included, even where there are as many as the type can count."""
-    some_key, all_key = jax.random.split(key)
-    kind = _unsigned(low)
-    span = (high - low).astype(kind)
-    every = span == jnp.asarray(jnp.iinfo(kind).max, kind)
-    some = jax.random.randint(some_key, low.shape, jnp.zeros_like(span), jnp.where(every, span, span + 1), kind)
-    return low + jnp.where(every, jax.random.bits(all_key, low.shape, kind), some).astype(low.dtype)
-
-
-def _log_floored_normal(x):
-    """Returns the logarithm of Φ(x + 1) − Φ(x), taken on the side where both are small."""
-    lower = jnp.where(x >= 0, -x - 1, x)
-    upper = log_ndtr(lower + 1)
-    return upper + jnp.log1p(-jnp.exp(log_ndtr(lower) - upper))
-
-
-def _entropy(probs) -> float:
-    return -sum(p * math.log(p) for p in probs if p > 0)
-
-
-_NORMAL_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
-_GEOMETRIC_ENTROPY = _entropy(math.exp(-k) - math.exp(-k - 1) for k in range(60))
-_FLOORED_NORMAL_ENTROPY = 2 * _entropy((math.erf((k + 1) / 2**0.5) - math.erf(k / 2**0.5)) / 2 for k in range(12))
 
 
 def random_policy(space: "Space[Any]") -> PytreeDistribution:
@@ -193,7 +187,8 @@ def random_policy(space: "Space[Any]") -> PytreeDistribution:
 
     Returns:
         A `distrax.Distribution` without batch axes over actions of the space, of the space's type (int32 for int64
-        unless JAX is told to use 64 bits); for a Dict or a Tuple what `joint` returns. Draw many with `sample_shape`.
+        unless JAX is told to use 64 bits); for a Dict or a Tuple what `joint` returns, for a Discrete that counts from
+        0 what `uniform` returns, with int32 actions. Draw many with `sample_shape`.
 
     Raises:
         TypeError: If the space has no fixed shape.
@@ -221,6 +216,8 @@ def random_policy(space: "Space[Any]") -> PytreeDistribution:
         return _between(space, space.low, space.high, space.bounded_below, space.bounded_above)
     if isinstance(space, spaces.MultiBinary):
         return _between(space, np.zeros(space.shape, int), np.ones(space.shape, int))
+    if isinstance(space, spaces.Discrete) and space.start == 0:
+        return uniform(jnp.ones(int(space.n), bool))
     if isinstance(space, spaces.Discrete):
         return _between(space, np.asarray(space.start), np.asarray(space.start + space.n - 1))
     if isinstance(space, spaces.MultiDiscrete):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, at_least_float32, checked
-from ._continuous import Continuous, bounds_like, inside, is_outside, where_same_box
+from ._continuous import Continuous, bounds_like, inside, is_outside, where_same_box, wider_type
 from ._gaussian import GaussianDistribution
 from ._quadrature import quadrature
 
@@ -43,16 +43,22 @@ class SquashedGaussianDistribution(Continuous):
 
         It is −∞ outside the box. An action at a bound counts as the nearest one inside that its type can tell from it.
         """
-        value = self._checked_actions(value).astype(self.dtype)
-        low, high = (jnp.broadcast_to(bound, value.shape) for bound in (self.low, self.high))
+        value = self._checked_actions(value)
+        outside = is_outside(value, self.low, self.high)
+        pi = self._in_type(wider_type(value, self.dtype))
+        value = value.astype(pi.dtype)
+        low, high = (jnp.broadcast_to(bound, value.shape) for bound in (pi.low, pi.high))
         kept = jnp.clip(value, *inside(low, high))
-        value, low, high, kept = (at_least_float32(each) for each in (value, low, high, kept))
+        low, high, kept = (at_least_float32(each) for each in (low, high, kept))
         x = _unsquash(kept, low, high)
-        log_prob = self.base.log_prob(x) - jnp.sum(_log_det(x, low, high), axis=-1)
-        return jnp.where(is_outside(value, low, high), -jnp.inf, log_prob)
+        log_prob = pi.base.log_prob(x) - jnp.sum(_log_det(x, low, high), axis=-1)
+        return jnp.where(outside, -jnp.inf, log_prob)
 
     def entropy(self):
-        """Returns the differential entropy in nats, to rounding: a quadrature, for it has no closed form."""
+        """Returns the differential entropy in nats, to rounding: a quadrature, for it has no closed form.
+
+        It costs some ten times what a sample does; minus the log-probability of a sample estimates it.
+        """
         wide = at_least_float32(self.mu)
         width = at_least_float32(self.high) - at_least_float32(self.low)
         log_det = math.log(2) + jnp.log(width) - 2 * _expected_softabs(wide, self.base.stddev())
@@ -128,10 +134,13 @@ def squashed_gaussian(
       \log\pi(a) = \sum_i \log\mathcal{N}(x_i;\ \mu_i, e^{\nu_i})
       - 2(\log 2 - x_i - \text{softplus}(-2x_i)) - \log\frac{h_i - l_i}{2}$$
 
-    A sample is differentiable in every parameter. Take log-probabilities of one's own samples from
-    `sample_and_log_prob`, which knows $x$: they are finite for |x| up to 1e37, where the action itself is a bound.
-    `log_prob` takes an action at a bound for the nearest one inside that its type can tell from the bound, so that it
-    and its gradient are finite there too; outside it is −∞.
+    A sample is differentiable in every parameter. There are two log-probabilities, which differ, without limit,
+    where an action is so near a bound that its type has lost $x$. An actor that learns from fresh samples, as SAC's, takes `sample_and_log_prob`, which knows $x$: it is finite for |x| up to 1e37, where the action
+    itself is a bound. An actor that compares policies on stored actions, as PPO's, takes `log_prob` of the stored
+    action on both sides, when it acts and when it learns: then their ratio is 1 where nothing has changed. It may
+    also store $x$ with `gaussian` and squash only at the border of the environment. `log_prob` takes an action at a
+    bound for the nearest one inside that its type can tell from the bound, so that it and its gradient are finite
+    there too; outside it is −∞.
 
     Squashing by the logistic function, $a = l + (h - l)\,\sigma(y)$ with $y \sim \mathcal{N}(m, e^s)$, is the same
     family: `squashed_gaussian(m / 2, s - log(4), low, high)`.

@@ -4,13 +4,13 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import erfcx
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, at_least_float32, checked
-from ._continuous import Continuous, bounds_like, is_outside
+from ._continuous import Continuous, bounds_like, is_outside, wider_type
 from ._gaussian import bounded_logvar
 from ._quadrature import quadrature
+from ._tails import mass, tail
 
 _NEGLIGIBLE = 40.0
 """exp(−40) is nothing beside 1."""
@@ -32,7 +32,7 @@ class TruncatedGaussianDistribution(Continuous):
     def _sample_n(self, key, n):
         _, deviation, low, high = self._wide
         uniform = jax.random.uniform(key, (n, *low.shape), low.dtype, minval=jnp.finfo(low.dtype).eps / 2)
-        offset = jax.lax.stop_gradient(_quantile(uniform, *self._in_deviations()))
+        offset = _quantile(uniform, *jax.lax.stop_gradient(self._in_deviations()))
         action = jnp.clip(self._mode[None] + offset * deviation[None], low[None], high[None])
         return jnp.clip(self._with_slopes(action, uniform).astype(self.dtype), self.low[None], self.high[None])
 
@@ -52,10 +52,13 @@ class TruncatedGaussianDistribution(Continuous):
 
     def log_prob(self, value):
         """Returns the log-density of actions of shape `*sample *batch action_dim`, summed; −∞ outside the box."""
-        value = at_least_float32(self._checked_actions(value).astype(self.dtype))
-        mode, deviation, low, high = (jnp.broadcast_to(each, value.shape) for each in (self._mode, *self._wide[1:]))
-        log_prob = jnp.sum(self._standard_log_density((value - mode) / deviation), axis=-1)
-        return jnp.where(is_outside(value, low, high), -jnp.inf, log_prob)
+        value = self._checked_actions(value)
+        outside = is_outside(value, self.low, self.high)
+        pi = self._in_type(wider_type(value, self.dtype))
+        value = at_least_float32(value.astype(pi.dtype))
+        mode, deviation = (jnp.broadcast_to(each, value.shape) for each in (pi._mode, pi._wide[1]))
+        log_prob = jnp.sum(pi._standard_log_density((value - mode) / deviation), axis=-1)
+        return jnp.where(outside, -jnp.inf, log_prob)
 
     def entropy(self):
         """Returns the differential entropy in nats, summed over dimensions."""
@@ -112,7 +115,7 @@ class TruncatedGaussianDistribution(Continuous):
     def _standard_log_density(self, offset):
         """Log-density of each dimension at a point so many deviations from the mode; leading sample axes."""
         slope, below, above = self._in_deviations()
-        log_mass = jnp.log(_mass(below, -slope) + _mass(above, slope)) + jnp.log(self._wide[1])
+        log_mass = jnp.log(mass(below, -slope) + mass(above, slope)) + jnp.log(self._wide[1])
         slope, log_mass = (jnp.broadcast_to(each, offset.shape) for each in (slope, log_mass))
         return -offset * (slope + offset / 2) - log_mass
 
@@ -133,29 +136,23 @@ def _weigh(length: Array, slope: Array) -> tuple[Array, Array]:
     return s, weights * jnp.exp(-s * (slope[None] + s / 2))
 
 
-def _mass(length: Array, slope: Array) -> Array:
-    return jnp.sum(_weigh(length, slope)[1], axis=0)
-
-
 def _quantile(uniform: Array, slope: Array, below: Array, above: Array) -> Array:
     """Returns the signed distance from the mode below which a share `uniform` of the mass lies."""
-    mass_below, mass_above = _mass(below, -slope), _mass(above, slope)
+    mass_below, mass_above = mass(below, -slope), mass(above, slope)
     target = uniform * (mass_below + mass_above)[None] - mass_below[None]
     side, goal, steep = jnp.sign(target), jnp.abs(target), jnp.broadcast_to(jnp.abs(slope), target.shape)
-    whole = _tail(steep)
+    whole = tail(steep)
     depth = -jnp.log1p(-jnp.minimum(goal / whole, 1 - jnp.finfo(goal.dtype).eps))
     near = goal * (1 + steep * goal / 2 + (2 * jnp.square(steep * goal) + jnp.square(goal)) / 6)
     far = 2 * depth / (steep + jnp.hypot(steep, jnp.sqrt(2 * depth)) + jnp.finfo(goal.dtype).tiny)
-    for _ in range(5):  # Newton's method on the logarithm of what lies beyond, which is nearly straight
-        beyond = _tail(steep + far)
-        far = jnp.maximum(far + beyond * (depth + jnp.log(beyond / whole) - far * (steep + far / 2)), 0)
+
+    def step(_, far):  # Newton's method on the logarithm of what lies beyond, which is nearly straight
+        beyond = tail(steep + far)
+        return jnp.maximum(far + beyond * (depth + jnp.log(beyond / whole) - far * (steep + far / 2)), 0)
+
+    far = jax.lax.fori_loop(0, 5, step, far)
     distance = side * jnp.where(depth < 0.01, near, far)
     return jnp.clip(distance, -below[None], above[None])
-
-
-def _tail(slope: Array) -> Array:
-    """Returns the integral of exp(−slope s − s²/2) over all positive s."""
-    return math.sqrt(math.pi / 2) * erfcx(slope / math.sqrt(2))
 
 
 @checked

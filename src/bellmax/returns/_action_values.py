@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from .._core import RealScalarLike, checked, expected_value, take_action
-from ._lambda import lambda_returns
+from ._lambda import lambda_recurrence
 from ._trajectory import aligned, without_terminal
 
 
@@ -33,7 +33,7 @@ def sarsa_lambda_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every float argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ or the actions are not integers.
 
     Example:
@@ -46,7 +46,7 @@ def sarsa_lambda_returns(
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, equation 12.19.
     """
     next_values = take_action(without_terminal(next_q, discounts), next_action)
-    return lambda_returns(rewards, discounts, next_values, lambda_)
+    return lambda_recurrence("sarsa_lambda_returns", rewards, discounts, next_values, lambda_)
 
 
 @checked(widen=True)
@@ -74,7 +74,7 @@ def expected_sarsa_lambda_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -87,7 +87,7 @@ def expected_sarsa_lambda_returns(
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, equation 12.20.
     """
     next_values = expected_value(without_terminal(next_q, discounts), next_probs)
-    return lambda_returns(rewards, discounts, next_values, lambda_)
+    return lambda_recurrence("expected_sarsa_lambda_returns", rewards, discounts, next_values, lambda_)
 
 
 @checked(widen=True)
@@ -114,7 +114,7 @@ def q_lambda_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -128,7 +128,7 @@ def q_lambda_returns(
         Reinforcement Learning*, 2021, arXiv:2103.00107.
     """
     next_values = jnp.max(without_terminal(next_q, discounts), axis=-1)
-    return lambda_returns(rewards, discounts, next_values, lambda_)
+    return lambda_recurrence("q_lambda_returns", rewards, discounts, next_values, lambda_)
 
 
 @checked(widen=True)
@@ -158,7 +158,7 @@ def watkins_q_lambda_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every float argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ or the actions are not integers.
 
     Example:
@@ -171,10 +171,12 @@ def watkins_q_lambda_returns(
         Watkins, *Learning from Delayed Rewards*, 1989. Sutton and Barto, *Reinforcement Learning*, 2nd edition,
         section 12.10.
     """
-    rewards, discounts, lambdas = aligned("watkins_q_lambda_returns", lambda_, rewards, discounts)
+    lambdas = aligned("watkins_q_lambda_returns", lambda_, rewards)
     next_q = without_terminal(next_q, discounts)
     taken, best = take_action(next_q, next_action), jnp.max(next_q, axis=-1)
     lambdas = lambdas.at[-1].set(0)
     # Whether an unknown action is greedy is unknown: the NaN goes into the value, which keeps it out of the gradients.
     next_values = jnp.where(jnp.isnan(taken) & (lambdas != 0), jnp.nan, best)
-    return lambda_returns(rewards, discounts, next_values, jnp.where(taken == best, lambdas, 0))
+    return lambda_recurrence(
+        "watkins_q_lambda_returns", rewards, discounts, next_values, jnp.where(taken == best, lambdas, 0)
+    )

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, checked, multiply_no_nan, reverse_scan
+from ._trajectory import need_a_step
 
 
 @checked(widen=True)
@@ -16,8 +17,8 @@ def discounted_returns(
 
     $$G_t = R_{t+1} + \gamma_{t+1} G_{t+1}, \qquad G_T = V(S_T)$$
 
-    It knows terminations, where the discount is 0, but no truncation inside the trajectory: there use `lambda_returns`,
-    whose λ is 0 where the episode was cut, or cut the trajectory.
+    It knows terminations, where the discount is 0, but no truncation inside the trajectory: values of every next state
+    go to `lambda_returns`, whose λ is 0 where the episode was cut.
 
     Args:
         rewards: $R_{t+1}$, in the units of the environment.
@@ -39,14 +40,12 @@ def discounted_returns(
     References:
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, equation 3.9.
     """
-    if rewards.shape[0] == 0:
-        raise ValueError("discounted_returns: a return needs at least one step; got a trajectory of length 0")
-    dtype = jnp.result_type(rewards, discounts)
-    last = jnp.broadcast_to(jnp.asarray(bootstrap_value, dtype), rewards.shape[1:])
+    need_a_step("discounted_returns", rewards)
+    last = jnp.broadcast_to(jnp.asarray(bootstrap_value, rewards.dtype), rewards.shape[1:])
 
     def step(later_return, now):
         reward, discount = now
         this_return = reward + multiply_no_nan(later_return, discount)
         return this_return, this_return
 
-    return reverse_scan(step, last, (rewards.astype(dtype), discounts.astype(dtype)))
+    return reverse_scan(step, last, (rewards, discounts))

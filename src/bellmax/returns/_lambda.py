@@ -1,9 +1,9 @@
 """The λ-return."""
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, checked, mix, multiply_no_nan, reverse_scan
+from ._trajectory import aligned
 
 
 @checked(widen=True)
@@ -30,7 +30,7 @@ def lambda_returns(
         $G_t$ for every step, in the units of the rewards. Differentiable in every argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -42,16 +42,18 @@ def lambda_returns(
     References:
         Sutton and Barto, *Reinforcement Learning*, 2nd edition, section 12.8.
     """
-    dtype = jnp.result_type(rewards, discounts, next_values)
-    lambdas = jnp.broadcast_to(jnp.asarray(lambda_, dtype), rewards.shape)
-    sequences = tuple(sequence.astype(dtype) for sequence in (rewards, discounts, next_values, lambdas))
+    return lambda_recurrence("lambda_returns", rewards, discounts, next_values, lambda_)
 
-    if rewards.shape[0] == 0:
-        raise ValueError("a return needs at least one step; got a trajectory of length 0")
+
+def lambda_recurrence(
+    function: str, rewards: Array, discounts: Array, next_values: Array, lambda_: RealScalarLike | Array
+) -> Array:
+    """The λ-return, for all functions that are one with values of their own; errors name the function."""
+    lambdas = aligned(function, lambda_, rewards)
 
     def step(later_return, now):
         reward, discount, next_value, lambda_ = now
         this_return = reward + multiply_no_nan(mix(next_value, later_return, lambda_), discount)
         return this_return, this_return
 
-    return reverse_scan(step, sequences[2][-1], sequences)
+    return reverse_scan(step, next_values[-1], (rewards, discounts, next_values, lambdas))

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, checked, mix, multiply_no_nan
+from ._trajectory import aligned
 
 
 @checked(widen=True)
@@ -34,7 +35,7 @@ def n_step_returns(
         $G^{(n)}_t$ for every step, in the units of the rewards. Differentiable in every floating-point argument.
 
     Raises:
-        ValueError: If n is below 1 or the trajectory is empty.
+        ValueError: If n is below 1, the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -48,9 +49,7 @@ def n_step_returns(
     """
     if n < 1:
         raise ValueError(f"n_step_returns: n must be at least 1; got {n}")
-    if rewards.shape[0] == 0:
-        raise ValueError("n_step_returns: a return needs at least one step; got a trajectory of length 0")
-    lambdas = jnp.broadcast_to(jnp.asarray(lambda_, rewards.dtype), rewards.shape).at[-1].set(0)
+    lambdas = aligned("n_step_returns", lambda_, rewards).at[-1].set(0)
 
     def lengthen(shorter, _):
         later = jnp.roll(shorter, -1, axis=0)

@@ -65,8 +65,7 @@ def n_step_transitions(
     """
     if n < 1:
         raise ValueError(f"n_step_transitions: n must be at least 1; got {n}")
-    rewards, discounts, lambdas = aligned("n_step_transitions", lambda_, rewards, discounts)
-    untruncated = (lambdas != 0).at[-1].set(False)
+    untruncated = (aligned("n_step_transitions", jnp.asarray(lambda_) != 0, rewards) == 1).at[-1].set(False)
     goes_on = untruncated & (discounts != 0)
 
     def lengthen(shorter, _):

@@ -36,7 +36,7 @@ def off_policy_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -48,16 +48,7 @@ def off_policy_returns(
     References:
         Munos et al., *Safe and Efficient Off-Policy Reinforcement Learning*, 2016, arXiv:1606.02647, equation 3.
     """
-    *sequences, lambdas = aligned("off_policy_returns", lambda_, rewards, discounts, next_values, next_q, traces)
-
-    def step(later_return, now):
-        reward, discount, next_value, next_q, trace, lambda_ = now
-        weight = multiply_no_nan(trace, discount * lambda_)
-        correction = multiply_no_nan(later_return - next_q, weight)
-        this_return = reward + multiply_no_nan(next_value, discount) + correction
-        return this_return, this_return
-
-    return reverse_scan(step, jnp.zeros_like(sequences[0][-1]), (*sequences, lambdas.at[-1].set(0)))
+    return correct("off_policy_returns", rewards, discounts, next_values, next_q, traces, lambda_)
 
 
 @checked(widen=True)
@@ -90,7 +81,7 @@ def retrace_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -103,4 +94,26 @@ def retrace_returns(
         Munos et al., *Safe and Efficient Off-Policy Reinforcement Learning*, 2016, arXiv:1606.02647, equations 3 and 9.
     """
     traces = truncated_ratio(next_log_ratio, 1.0)
-    return off_policy_returns(rewards, discounts, next_values, next_q, traces, lambda_)
+    return correct("retrace_returns", rewards, discounts, next_values, next_q, traces, lambda_)
+
+
+def correct(
+    function: str,
+    rewards: Array,
+    discounts: Array,
+    next_values: Array,
+    next_q: Array,
+    traces: Array,
+    lambda_: RealScalarLike | Array,
+) -> Array:
+    """What `off_policy_returns` computes, for all functions that choose its trace; errors name the function."""
+    lambdas = aligned(function, lambda_, rewards).at[-1].set(0)
+
+    def step(later_return, now):
+        reward, discount, next_value, next_q, trace, lambda_ = now
+        weight = multiply_no_nan(trace, discount * lambda_)
+        correction = multiply_no_nan(later_return - next_q, weight)
+        this_return = reward + multiply_no_nan(next_value, discount) + correction
+        return this_return, this_return
+
+    return reverse_scan(step, jnp.zeros_like(rewards[-1]), (rewards, discounts, next_values, next_q, traces, lambdas))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int, Integer, Key, PyTree, Shaped
 from .._core import checked, guard
 
 
-@checked(widen=True)
+@checked
 def extract_subsequences(
     sequences: PyTree[Shaped[Array, "time ..."] | Shaped[np.ndarray, "time ..."]],
     starts: Integer[Array, "*batch starts"],

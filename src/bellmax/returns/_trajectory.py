@@ -3,20 +3,21 @@
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .._core import RealScalarLike
+from .._core import RealScalarLike, guard
 
 
-def aligned(function: str, lambda_: RealScalarLike | Array, *sequences: Array) -> tuple[Array, ...]:
-    """Brings sequences and λ to one type and λ to their shape; refuses an empty trajectory by the function's name.
-
-    Returns:
-        The sequences, then λ.
-    """
-    if sequences[0].shape[0] == 0:
+def need_a_step(function: str, rewards: Array) -> None:
+    """Refuses an empty trajectory, by the name of the function that was called."""
+    if rewards.shape[0] == 0:
         raise ValueError(f"{function}: a return needs at least one step; got a trajectory of length 0")
-    dtype = jnp.result_type(*sequences)
-    lambdas = jnp.broadcast_to(jnp.asarray(lambda_, dtype), sequences[0].shape)
-    return (*(sequence.astype(dtype) for sequence in sequences), lambdas)
+
+
+def aligned(function: str, lambda_: RealScalarLike | Array, rewards: Array) -> Array:
+    """Gives λ the shape and type of the rewards; refuses a number outside [0, 1] and an empty trajectory."""
+    need_a_step(function, rewards)
+    if jnp.ndim(lambda_) == 0:
+        lambda_ = guard(lambda_, lambda x: (x >= 0) & (x <= 1), f"{function}: lambda_ must lie in [0, 1]")
+    return jnp.broadcast_to(jnp.asarray(lambda_, rewards.dtype), rewards.shape)
 
 
 def without_terminal(values: Array, discounts: Array) -> Array:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import AbstractArray, Array
 
-from .._core import ValueTransform
+from .._core import ValueTransform, at_least_float32, inverted
 from ._gae import gae
 
 _VALUES = ("values", "next_values", "next_q", "bootstrap_value")
+_HALF = (jnp.bfloat16, jnp.float16)
 
 
 def transformed(function: Callable[..., Array], transform: ValueTransform) -> Callable[..., Array]:
@@ -22,7 +23,7 @@ def transformed(function: Callable[..., Array], transform: ValueTransform) -> Ca
 
     The arguments `values`, `next_values`, `next_q` and `bootstrap_value` are brought back to the units of the
     environment, the result to those of the network; rewards and everything else stay as they are, and so does an
-    argument left to its default.
+    argument left to its default. A value of −∞, a masked action, stays −∞ whatever the transform, without a gradient.
 
     An expectation has to be taken in the units of the environment. `expected_sarsa_lambda_returns`,
     `tree_backup_returns` and `q_sigma_returns` do that. `retrace_returns` and `off_policy_returns` are handed theirs:
@@ -62,18 +63,22 @@ def transformed(function: Callable[..., Array], transform: ValueTransform) -> Ca
     @functools.wraps(function)
     def call(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
-        for value in _VALUES:
-            if value in bound.arguments:
-                bound.arguments[value] = _inverted(transform, bound.arguments[value])
-        return transform.apply(function(*bound.args, **bound.kwargs))
+        given = {value: bound.arguments[value] for value in _VALUES if value in bound.arguments}
+        is_half = any(isinstance(x, jax.Array) and x.dtype in _HALF for x in given.values())
+        dtype = jax.eval_shape(lambda: function(*bound.args, **bound.kwargs)).dtype if is_half else None
+        bound.arguments.update({value: _inverted(x, transform) for value, x in given.items()})
+        returns = transform.apply(function(*bound.args, **bound.kwargs))
+        return returns if dtype is None else returns.astype(dtype)
 
     return call
 
 
-def _inverted(transform, value):
-    """Inverts numbers, NumPy's included; leaves what is none for the function to refuse."""
+def _inverted(value, transform):
+    """Inverts numbers, NumPy's included, in float32 or wider; leaves what is none for the function to refuse."""
     if isinstance(value, int | float | np.ndarray | np.generic):
         value = jnp.asarray(value)
     if not isinstance(value, jax.Array) or value.dtype == bool:
         return value
-    return transform.invert(value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float))
+    return inverted(
+        at_least_float32(value if jnp.issubdtype(value.dtype, jnp.floating) else value.astype(float)), transform
+    )

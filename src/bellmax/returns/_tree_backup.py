@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from .._core import RealScalarLike, checked, expected_value, guard, mix, ratio_of, take_action
-from ._off_policy import off_policy_returns
+from ._off_policy import correct
 from ._trajectory import without_terminal
 
 
@@ -36,7 +36,7 @@ def tree_backup_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every float argument.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ or the actions are not integers.
 
     Example:
@@ -52,7 +52,8 @@ def tree_backup_returns(
     next_q = without_terminal(next_q, discounts)
     traces = take_action(next_probs, next_action)
     taken = take_action(next_q, next_action)
-    return off_policy_returns(rewards, discounts, expected_value(next_q, next_probs), taken, traces, lambda_)
+    next_values = expected_value(next_q, next_probs)
+    return correct("tree_backup_returns", rewards, discounts, next_values, taken, traces, lambda_)
 
 
 @checked(widen=True)
@@ -88,7 +89,7 @@ def q_sigma_returns(
         $G_t$, the target of $Q(S_t, A_t)$, in the units of the rewards. Differentiable in every float argument.
 
     Raises:
-        ValueError: If σ is outside [0, 1] or the trajectory is empty.
+        ValueError: If σ or a λ that is one number is outside [0, 1], or the trajectory is empty.
         jaxtyping.TypeCheckError: If the shapes differ or the actions are not integers.
 
     Example:
@@ -107,4 +108,5 @@ def q_sigma_returns(
     sigmas = jnp.broadcast_to(jnp.asarray(sigma, probs.dtype), probs.shape)
     traces = mix(probs, ratio_of(next_log_ratio), sigmas)
     taken = take_action(next_q, next_action)
-    return off_policy_returns(rewards, discounts, expected_value(next_q, next_probs), taken, traces, lambda_)
+    next_values = expected_value(next_q, next_probs)
+    return correct("q_sigma_returns", rewards, discounts, next_values, taken, traces, lambda_)

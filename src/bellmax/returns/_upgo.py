@@ -34,7 +34,7 @@ def upgo_returns(
         argument but the values.
 
     Raises:
-        ValueError: If the trajectory is empty.
+        ValueError: If the trajectory is empty, or λ is one number outside [0, 1].
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -46,9 +46,7 @@ def upgo_returns(
     References:
         Vinyals et al., *Grandmaster level in StarCraft II using multi-agent reinforcement learning*, 2019, methods.
     """
-    values, rewards, discounts, next_values, lambdas = aligned(
-        "upgo_returns", lambda_, values, rewards, discounts, next_values
-    )
+    lambdas = aligned("upgo_returns", lambda_, rewards)
     next_values = without_terminal(next_values, discounts)
 
     def step(later, now):

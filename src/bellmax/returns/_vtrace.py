@@ -66,7 +66,8 @@ def vtrace(
         they are data.
 
     Raises:
-        ValueError: If a clip is not positive, α is outside [0, 1] or the trajectory is empty.
+        ValueError: If a clip is not positive, α or a λ that is one number is outside [0, 1], or the trajectory is
+            empty.
         jaxtyping.TypeCheckError: If the shapes differ.
 
     Example:
@@ -81,9 +82,7 @@ def vtrace(
         Self-Tuning Actor-Critic Algorithm*, 2020, arXiv:2002.12928, for the leaky form.
     """
     alpha = guard(alpha, lambda x: (x >= 0) & (x <= 1), "vtrace: alpha must lie in [0, 1]")
-    values, rewards, discounts, next_values, log_ratio, lambdas = aligned(
-        "vtrace", lambda_, values, rewards, discounts, next_values, log_ratio
-    )
+    lambdas = aligned("vtrace", lambda_, rewards)
 
     def clipped(name, bound):
         bound = guard(bound, lambda x: x > 0, f"vtrace: {name} must be positive")
