@@ -97,13 +97,17 @@ def _locate(find_bins, support, x):
 
 
 def _shares(find_bins, support, atoms, masses):
-    """Returns what each bin gives to its lower and to its upper atom; no subtraction, which would leave crumbs."""
+    """Returns what each bin gives to its lower and to its upper atom."""
+    # By what it is compiled for, which need not be the default; all of it, so that it is compiled as one loop.
+    on_cpu, elsewhere = (functools.partial(_shares_by, find_bins, add_up) for add_up in (_scatter, _select))
+    return jax.lax.platform_dependent(support, atoms, masses, cpu=on_cpu, default=elsewhere)
+
+
+def _shares_by(find_bins, add_up, support, atoms, masses):
     # What has no mass may be NaN, and would be so in the gradients.
     bins, share = _locate(find_bins, support, jnp.where(jnp.isnan(atoms) & (masses == 0), support[0], atoms))
-    lower, upper = (1 - share) * masses, share * masses
-    scatter, select = (functools.partial(add_up, support.shape[0] - 1) for add_up in (_scatter, _select))
-    # Of what it is compiled for, which need not be the default.
-    return jax.lax.platform_dependent(bins, lower, upper, cpu=scatter, default=select)
+    # No subtraction of sums, which would leave crumbs.
+    return add_up(support.shape[0] - 1, bins, (1 - share) * masses, share * masses)
 
 
 def _bin_on_grid(x, atoms):
