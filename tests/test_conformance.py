@@ -14,6 +14,10 @@ from faults import plant
 FOLDERS = ("returns", "transforms", "distributional", "exploration", "losses", "policies")
 CASES = all_cases()
 every = pytest.mark.parametrize("name", CASES)
+# The first case of each function; its variants belong to the slow tier.
+each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if ":" in name else name for name in CASES]
+)
 FAULTS = [(name, index) for name, case in CASES.items() for index in range(len(case.faults))]
 
 
@@ -56,37 +60,35 @@ def test_gradients_flow_where_they_should(name):
     laws.law_gradients_flow_where_they_should(CASES[name], CASES[name].function)
 
 
-@every
+@each
 def test_finite_at_the_edges(name):
     laws.law_finite_at_the_edges(CASES[name], CASES[name].function)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.coupled])
+@each
 def test_batch_axes_equal_vmap_equal_a_loop(name):
-    laws.law_batch_axes_equal_vmap_equal_a_loop(CASES[name], CASES[name].function)
+    if not CASES[name].coupled:
+        laws.law_batch_axes_equal_vmap_equal_a_loop(CASES[name], CASES[name].function)
 
 
-@every
-def test_jit_equals_eager(name):
-    laws.law_jit_equals_eager(CASES[name], CASES[name].function)
-
-
+@pytest.mark.slow
 @every
 def test_half_precision_is_rounded_at_the_end_only(name):
     laws.law_half_precision_is_rounded_at_the_end_only(CASES[name], CASES[name].function)
 
 
+@pytest.mark.slow
 @every
 def test_float64_is_float64_with_the_gradient_of_finite_differences(name):
     laws.law_float64_is_float64_with_the_gradient_of_finite_differences(CASES[name], CASES[name].function)
 
 
-@every
-def test_numpy_arrays_and_integers_are_converted(name):
-    laws.law_numpy_and_integers_are_converted(CASES[name], CASES[name].function)
+@each
+def test_eager_equals_jit_and_numpy_arrays_and_integers_are_converted(name):
+    laws.law_eager_equals_jit_and_arguments_are_converted(CASES[name], CASES[name].function)
 
 
-@every
+@each
 def test_wrong_types_and_shapes_are_refused_by_name(name):
     laws.law_wrong_types_and_shapes_are_refused_by_name(CASES[name], CASES[name].function)
 
@@ -96,7 +98,7 @@ def test_nan_is_seen_and_stays_with_its_example(name):
     laws.law_nan_is_seen_and_stays_with_its_example(CASES[name], CASES[name].function)
 
 
-@every
+@each
 def test_knobs_may_be_traced_and_swept(name):
     laws.law_knobs_may_be_traced_and_swept(CASES[name], CASES[name].function)
 
@@ -114,7 +116,14 @@ def test_arguments_are_in_the_usual_order(name):
     assert order == sorted(order), parameters
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("losses.")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if case.coupled and ":" not in name else pytest.param(name, marks=pytest.mark.slow)
+        for name, case in CASES.items()
+        if name.startswith("losses.")
+    ],
+)
 def test_devices_average_to_the_whole(name):
     laws.law_devices_average_to_the_whole(CASES[name], CASES[name].function, masked_mean)
 

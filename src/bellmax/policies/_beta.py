@@ -101,7 +101,7 @@ class BetaDistribution(Continuous):
 
 
 def _relative_likelihood(alpha: Array, beta: Array, up: Array, down: Array) -> Array:
-    """Returns α log(v / p) + β log((1 − v) / (1 − p)) with p = α / (α + β), given v : 1 − v as the ratio of two lengths.
+    """Returns α log(v / p) + β log((1 − v) / (1 − p)), p = α / (α + β), given v : 1 − v as a ratio of lengths.
 
     Near its maximum, zero at v = p, it is small beside its two parts: there both come from the distance v − p.
     """

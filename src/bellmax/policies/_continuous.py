@@ -13,7 +13,7 @@ from .._core import guard
 from ._pytree import PytreeDistribution
 
 
-def _of_distribution(method: str):
+def _of_distribution(method: str) -> Any:
     """Makes a method that asks `distribution`, where there is one, and otherwise says what was asked in vain."""
 
     def ask(self, *args):

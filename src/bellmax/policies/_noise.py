@@ -210,7 +210,8 @@ def _conditioned(probs: Array, mask: Array) -> Array:
     legal = jnp.where(mask, probs, 0)
     total = jnp.sum(legal, axis=-1, keepdims=True)
     is_empty = total == 0
-    uniform = mask / jnp.sum(mask, axis=-1, keepdims=True, dtype=probs.dtype)
+    allowed = mask.astype(probs.dtype)
+    uniform = allowed / jnp.sum(allowed, axis=-1, keepdims=True)
     return jnp.where(is_empty, uniform, legal / jnp.where(is_empty, 1, total))
 
 

@@ -134,13 +134,13 @@ def squashed_gaussian(
       \log\pi(a) = \sum_i \log\mathcal{N}(x_i;\ \mu_i, e^{\nu_i})
       - 2(\log 2 - x_i - \text{softplus}(-2x_i)) - \log\frac{h_i - l_i}{2}$$
 
-    A sample is differentiable in every parameter. There are two log-probabilities, which differ, without limit,
-    where an action is so near a bound that its type has lost $x$. An actor that learns from fresh samples, as SAC's, takes `sample_and_log_prob`, which knows $x$: it is finite for |x| up to 1e37, where the action
-    itself is a bound. An actor that compares policies on stored actions, as PPO's, takes `log_prob` of the stored
-    action on both sides, when it acts and when it learns: then their ratio is 1 where nothing has changed. It may
-    also store $x$ with `gaussian` and squash only at the border of the environment. `log_prob` takes an action at a
-    bound for the nearest one inside that its type can tell from the bound, so that it and its gradient are finite
-    there too; outside it is −∞.
+    A sample is differentiable in every parameter. There are two log-probabilities, which differ, without limit, where
+    an action is so near a bound that its type has lost $x$. An actor that learns from fresh samples, as SAC's, takes
+    `sample_and_log_prob`, which knows $x$: it is finite for |x| up to 1e37, where the action itself is a bound. An
+    actor that compares policies on stored actions, as PPO's, takes `log_prob` of the stored action both when it acts
+    and when it learns, so that their ratio is 1 where nothing has changed; or it stores $x$, with `gaussian`, and
+    squashes only at the border of the environment. `log_prob` takes an action at a bound for the nearest one inside
+    that its type can tell from the bound, so that it and its gradient are finite there too; outside it is −∞.
 
     Squashing by the logistic function, $a = l + (h - l)\,\sigma(y)$ with $y \sim \mathcal{N}(m, e^s)$, is the same
     family: `squashed_gaussian(m / 2, s - log(4), low, high)`.
