@@ -230,4 +230,4 @@ def test_shapes_that_do_not_fit_are_refused_by_name():
     with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)add_gaussian_noise.*stddev"):
         add_gaussian_noise(x, jnp.ones(3), key=key)
     with pytest.raises(jaxtyping.TypeCheckError, match=r"(?s)add_dirichlet_noise.*mask"):
-        add_dirichlet_noise(x, key=key, mask=jnp.ones(4, bool))
+        add_dirichlet_noise(x, key=key, mask=jnp.ones(3, bool))

@@ -1,5 +1,7 @@
 """Noise that explores, added to actions or to probabilities."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,8 +53,7 @@ def add_gaussian_noise(
     """
     stddev = _like(action, guard(stddev, lambda x: x >= 0, "add_gaussian_noise: stddev must not be negative"))
     noisy = action + stddev * jax.random.normal(key, action.shape, action.dtype)
-    low, high = _ordered(low, high, action, "add_gaussian_noise")
-    return jnp.clip(noisy, low, high)
+    return jnp.clip(noisy, *_ordered(low, high, action, "add_gaussian_noise"))
 
 
 @checked
@@ -148,9 +149,9 @@ def target_policy_smoothing(
     stddev = guard(stddev, lambda x: x >= 0, "target_policy_smoothing: stddev must not be negative")
     clip = guard(clip, lambda x: x >= 0, "target_policy_smoothing: clip must not be negative")
     stddev, clip = _like(action, stddev), _like(action, clip)
-    low, high = _ordered(low, high, action, "target_policy_smoothing")
+    lowest, highest = _ordered(low, high, action, "target_policy_smoothing")
     noise = jnp.clip(stddev * jax.random.normal(key, action.shape, action.dtype), -clip, clip)
-    return jnp.clip(action + noise * ((high - low) / 2), low, high)
+    return jnp.clip(action + noise * ((highest - lowest) / 2), lowest, highest)
 
 
 @checked
@@ -219,7 +220,7 @@ def _like(array: Array, knob) -> Array:
     return jnp.broadcast_to(jnp.asarray(knob, array.dtype), array.shape)
 
 
-def _ordered(low, high, action: Array, function: str):
+def _ordered(low, high, action: Array, function: str) -> Any:
     """Returns bounds in the shape and type of an action, None for none; refuses an empty box."""
     if low is None or high is None:
         return tuple(None if bound is None else _like(action, bound) for bound in (low, high))
