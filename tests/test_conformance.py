@@ -60,7 +60,8 @@ def test_gradients_flow_where_they_should(name):
     laws.law_gradients_flow_where_they_should(CASES[name], CASES[name].function)
 
 
-@each
+@pytest.mark.slow
+@every
 def test_finite_at_the_edges(name):
     laws.law_finite_at_the_edges(CASES[name], CASES[name].function)
 

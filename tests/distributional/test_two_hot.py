@@ -17,6 +17,8 @@ from bellmax.distributional import (
 from cases.distributional import hl_gauss_loop, two_hot_loop
 from helpers import assert_close, float32, lenient
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = np.concatenate([np.random.default_rng(0).uniform(-4, 4, 30), [-3, 3, 0, 1, -1, 50, -50]])
 HYPERBOLIC = ValueTransform(
     lambda x: jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1) - 1) + 1e-3 * x,

@@ -23,6 +23,8 @@ from cases.distributional import EVEN, UNEVEN
 from cases.losses_distributional import categorical_q_loop, categorical_td_loop, draw_categorical_q
 from helpers import assert_close, float32, gradient, lenient, n_step_loop, softmax
 
+pytestmark = pytest.mark.slow
+
 LOG = ValueTransform(lambda x: jnp.sign(x) * jnp.log1p(jnp.abs(x)), lambda y: jnp.sign(y) * jnp.expm1(jnp.abs(y)))
 
 td_loss = jax.jit(categorical_td_loss, static_argnames="transform")

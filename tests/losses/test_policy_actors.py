@@ -10,6 +10,8 @@ from bellmax import losses
 from faults import plant
 from helpers import assert_close, float32, gradient, lenient, softmax
 
+pytestmark = pytest.mark.slow
+
 _ACTOR, _DISCRETE, _MPO = "bellmax.losses._actor", "bellmax.losses._discrete_policy", "bellmax.losses._mpo"
 
 

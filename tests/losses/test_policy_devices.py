@@ -12,6 +12,8 @@ from bellmax.losses._weights import exponential_weights, temperature_dual
 from faults import plant
 from helpers import assert_close, float32
 
+pytestmark = pytest.mark.slow
+
 # Compiled fast, run once.
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}

@@ -11,6 +11,8 @@ from bellmax import losses
 from faults import plant
 from helpers import assert_close, float32, gradient, lenient
 
+pytestmark = pytest.mark.slow
+
 
 def _samples(seed=0, samples=4, batch=3):
     rng = np.random.default_rng(seed)

@@ -9,6 +9,8 @@ from bellmax import losses
 from faults import plant
 from helpers import assert_close, float32, gradient
 
+pytestmark = pytest.mark.slow
+
 
 def test_advantage_weights_by_hand():
     log_prob, advantage = float32([-1.0, -2.0, -1.0], np.log([2.0, 0.5, 100.0]))

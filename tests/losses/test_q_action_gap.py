@@ -7,6 +7,8 @@ import rlax
 from bellmax import losses
 from helpers import action_values, as_q_arguments, assert_close, gradient, lenient
 
+pytestmark = pytest.mark.slow
+
 # Compiled at once: a test of many small operations would compile each of them.
 advantage_learning_error = jax.jit(losses.advantage_learning_error)
 munchausen_q_learning_error = jax.jit(losses.munchausen_q_learning_error)

@@ -25,6 +25,8 @@ from cases.losses_distributional import (
 )
 from helpers import assert_close, float32, gradient, lenient, softmax
 
+pytestmark = pytest.mark.slow
+
 DOUBLING = ValueTransform(lambda x: x / 2, lambda y: 2 * y)
 KAPPAS = (0.0, 0.25, 1.0, 3.0)
 

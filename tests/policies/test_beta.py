@@ -8,6 +8,8 @@ from scipy import integrate, stats
 from bellmax.policies import beta
 from helpers import assert_close, float32
 
+pytestmark = pytest.mark.slow
+
 _ALPHA, _BETA = np.meshgrid([0.1, 0.5, 1.0, 2.0, 10.0, 100.0], [0.1, 0.5, 1.0, 2.0, 10.0, 100.0])
 _MANY = 20_000
 _draw = jax.jit(lambda pi, key: pi.sample_and_log_prob(seed=key, sample_shape=500))

@@ -10,6 +10,8 @@ from bellmax.losses import approximate_kl
 from bellmax.policies import beta, deterministic, gaussian, squashed_gaussian, truncated_gaussian
 from helpers import assert_close, float32, lenient
 
+pytestmark = pytest.mark.slow
+
 _FIRST, _SECOND = float32(*np.random.default_rng(0).uniform(1, 2, (2, 4, 2)))
 KINDS = {
     "gaussian": gaussian,

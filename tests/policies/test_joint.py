@@ -12,6 +12,8 @@ from bellmax._core import Distribution
 from bellmax.policies import bernoulli, categorical, gaussian, joint, multi_discrete
 from helpers import CountedTraces, assert_close, assert_frequencies, float32, lenient, softmax
 
+pytestmark = pytest.mark.slow
+
 _RNG = np.random.default_rng(0)
 _LOGITS, _MU, _LOGVAR = _RNG.normal(size=(3, 4, 3))
 _SWITCHES = _RNG.normal(size=(4, 2))

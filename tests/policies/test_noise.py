@@ -9,6 +9,8 @@ from scipy import stats
 from bellmax.policies import add_dirichlet_noise, add_gaussian_noise, ornstein_uhlenbeck, target_policy_smoothing
 from helpers import assert_close, float32, gradient, lenient
 
+pytestmark = pytest.mark.slow
+
 _N = 20_000
 _gaussian_noise = jax.jit(lambda action, stddev, key: add_gaussian_noise(action, stddev, key=key))
 _smooth = jax.jit(

@@ -11,6 +11,8 @@ from scipy import stats
 from bellmax.policies import random_policy
 from helpers import assert_close, assert_frequencies
 
+pytestmark = pytest.mark.slow
+
 _INFINITY = np.inf
 _MIXED = spaces.Box(
     np.array([-1.0, 0.0, -_INFINITY, -_INFINITY], np.float32), np.array([3.0, _INFINITY, 2.0, _INFINITY], np.float32)

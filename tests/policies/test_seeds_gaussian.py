@@ -14,6 +14,8 @@ from bellmax.losses import approximate_kl, gaussian_cross_entropy, policy_gradie
 from bellmax.policies import gaussian
 from helpers import assert_close, float32, lenient
 
+pytestmark = pytest.mark.slow
+
 _RNG = np.random.default_rng(0)
 _MU, _LOGVAR, _OLD_MU, _OLD_LOGVAR, _ACTION = _RNG.normal(size=(5, 6, 2))
 _ADVANTAGE = _RNG.normal(size=6)

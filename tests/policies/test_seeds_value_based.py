@@ -19,6 +19,8 @@ from bellmax.networks import MLP, CategoricalMean, EveryAction, QuantileMean
 from bellmax.policies import Boltzmann, EpsilonGreedy, Greedy, boltzmann, epsilon_greedy
 from helpers import CountedTraces, assert_close, assert_frequencies, float32, lenient
 
+pytestmark = pytest.mark.slow
+
 _tables = hnp.arrays(np.int32, (3, 4), elements=st.integers(-2, 2))
 _greedy_probs = jax.jit(lambda q, eps: epsilon_greedy(q, eps).probs)
 _boltzmann_probs = jax.jit(lambda q, tau: boltzmann(q, tau).probs)

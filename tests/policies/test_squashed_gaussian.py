@@ -10,6 +10,8 @@ from scipy import integrate, stats
 from bellmax.policies import RealsToBox, gaussian, squashed_gaussian
 from helpers import assert_close, float32, gaussian_kl, gradient, lenient
 
+pytestmark = pytest.mark.slow
+
 _log_prob = jax.jit(lambda pi, action: pi.log_prob(action))
 _entropy = jax.jit(lambda pi: pi.entropy())
 _slopes = jax.jit(jax.value_and_grad(lambda pi, action: jnp.sum(pi.log_prob(action)), (0, 1)))

@@ -10,6 +10,8 @@ from scipy import integrate, stats
 from bellmax.policies import gaussian, truncated_gaussian
 from helpers import assert_close, float32
 
+pytestmark = pytest.mark.slow
+
 _LOW, _HIGH = -1.0, 2.0
 _PAIRS = [(mu, sigma) for mu in (-100.0, -5.0, -1.0, 0.5, 2.0, 40.0) for sigma in (0.05, 1.0, 5.0, 1e4)]
 _MU, _SIGMA = np.array(_PAIRS).T[..., None]

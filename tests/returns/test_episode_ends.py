@@ -11,6 +11,8 @@ from cases import returns_basic, returns_off_policy, returns_trajectories
 from conformance import as_arrays, caller, floats, numbers
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow
+
 CASES = {**returns_basic.CASES, **returns_off_policy.CASES, **returns_trajectories.CASES}
 CASES = {name: case for name, case in CASES.items() if "rewards" in case.draw(np.random.default_rng(0), (1,))}
 TRUNCATED = [name for name in CASES if name != "returns.discounted_returns"]

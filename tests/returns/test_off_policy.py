@@ -11,6 +11,8 @@ from bellmax import returns
 from cases.returns_off_policy import expectation, pick, retrace_sum
 from helpers import assert_close, float32, gradient, lenient, trajectory
 
+pytestmark = pytest.mark.slow
+
 lambda_returns = jax.jit(returns.lambda_returns)
 off_policy_returns = jax.jit(returns.off_policy_returns)
 q_sigma_returns = jax.jit(returns.q_sigma_returns)

@@ -11,6 +11,8 @@ import pytest
 from faults import changed
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow
+
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 )
