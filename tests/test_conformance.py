@@ -66,7 +66,8 @@ def test_finite_at_the_edges(name):
     laws.law_finite_at_the_edges(CASES[name], CASES[name].function)
 
 
-@each
+@pytest.mark.slow
+@every
 def test_batch_axes_equal_vmap_equal_a_loop(name):
     if not CASES[name].coupled:
         laws.law_batch_axes_equal_vmap_equal_a_loop(CASES[name], CASES[name].function)
@@ -99,7 +100,8 @@ def test_nan_is_seen_and_stays_with_its_example(name):
     laws.law_nan_is_seen_and_stays_with_its_example(CASES[name], CASES[name].function)
 
 
-@each
+@pytest.mark.slow
+@every
 def test_knobs_may_be_traced_and_swept(name):
     laws.law_knobs_may_be_traced_and_swept(CASES[name], CASES[name].function)
 

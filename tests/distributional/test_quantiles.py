@@ -13,6 +13,8 @@ from bellmax.distributional import (
 )
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow
+
 
 def test_mean_by_hand():
     quantiles = jnp.array([1.0, 3.0, 8.0])

@@ -6,6 +6,8 @@ import pytest
 from bellmax.distributional import categorical_mean, linear_support, quantile_midpoints, symexp_support
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("low", "high", "n"), [(-10, 10, 51), (0.1, 1e6, 601), (-300, 300, 601), (-1, 0.3, 2)])
 def test_linear_support_is_even_with_exact_ends(low, high, n):

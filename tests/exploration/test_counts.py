@@ -11,6 +11,8 @@ from bellmax.exploration import count_bonus, simhash, update_counts
 from faults import plant
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow
+
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 )

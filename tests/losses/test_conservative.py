@@ -8,6 +8,8 @@ from scipy import stats
 from bellmax import losses
 from helpers import assert_close, float32, gradient, lenient, softmax
 
+pytestmark = pytest.mark.slow
+
 # Compiled at once: a test of many small operations would compile each of them.
 cql_loss = jax.jit(losses.cql_loss)
 expectile_loss = jax.jit(losses.expectile_loss)

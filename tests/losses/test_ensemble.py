@@ -6,6 +6,8 @@ import pytest
 from bellmax import losses
 from helpers import action_values, as_q_arguments, assert_close, assert_frequencies, gradient
 
+pytestmark = pytest.mark.slow
+
 # Compiled at once: a test of many small operations would compile each of them.
 ensemble_mean = jax.jit(losses.ensemble_mean)
 ensemble_min = jax.jit(losses.ensemble_min)

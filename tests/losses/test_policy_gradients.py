@@ -11,6 +11,8 @@ from scipy import stats
 from bellmax import losses
 from helpers import assert_close, float32, gradient, lenient, softmax
 
+pytestmark = pytest.mark.slow
+
 
 def _logits(seed=0, batch=6, actions=4):
     rng = np.random.default_rng(seed)

@@ -10,6 +10,8 @@ from cases import losses_policy, losses_policy_actors, losses_policy_mpo, losses
 from conformance import as_arrays, caller, draw, floats
 from helpers import float32
 
+pytestmark = pytest.mark.slow
+
 _X, _A, _B = float32([0.5, -0.7, -0.1, 0.9], [1.0, -2.0, 0.5, -0.3], [-1.0, 0.2, 0.4, 2.0])
 _ROWS = jnp.stack([_A, _B])
 

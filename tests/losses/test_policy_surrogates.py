@@ -8,6 +8,8 @@ import pytest
 from bellmax import losses
 from helpers import assert_close, float32, gradient, softmax
 
+pytestmark = pytest.mark.slow
+
 SURROGATES = {
     "ppo_clip_loss": losses.ppo_clip_loss,
     "ppo_clip_loss, dual": lambda x, a: losses.ppo_clip_loss(x, a, epsilon_high=0.28, dual_clip=3.0),

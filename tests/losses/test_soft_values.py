@@ -7,6 +7,8 @@ from scipy.special import logsumexp
 from bellmax import losses
 from helpers import action_values, as_q_arguments, assert_close, float32, gradient, softmax
 
+pytestmark = pytest.mark.slow
+
 # Compiled at once: a test of many small operations would compile each of them.
 discrete_soft_value = jax.jit(losses.discrete_soft_value)
 ensemble_min = jax.jit(losses.ensemble_min)

@@ -12,6 +12,8 @@ from bellmax._core import ValueTransform, take_action
 from bellmax.returns import n_step_returns
 from helpers import action_values, as_q_arguments, assert_close, float32, gradient, lenient, trajectory
 
+pytestmark = pytest.mark.slow
+
 # Compiled at once: a test of many small operations would compile each of them.
 ensemble_min = jax.jit(losses.ensemble_min)
 qv_learning_error = jax.jit(losses.qv_learning_error)

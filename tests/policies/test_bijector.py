@@ -8,6 +8,8 @@ import pytest
 from bellmax.policies import RealsToBox, gaussian
 from helpers import assert_close, float32, lenient
 
+pytestmark = pytest.mark.slow
+
 _LOW, _HIGH = np.array([-1.0, 0.0, -3.0]), np.array([1.0, 10.0, -2.5])
 _MU, _LOGVAR = np.random.default_rng(0).normal(size=(2, 4, 3))
 

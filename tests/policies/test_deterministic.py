@@ -8,6 +8,8 @@ from bellmax._core import Distribution
 from bellmax.policies import deterministic, gaussian
 from helpers import assert_close, gradient
 
+pytestmark = pytest.mark.slow
+
 
 def test_samples_are_the_action_and_carry_its_gradient(getkey):
     action, key = jnp.array([[0.5, -1.0], [2.0, 0.0]]), getkey()

@@ -9,6 +9,8 @@ from bellmax.policies import boltzmann, categorical, epsilon_greedy, greedy, mul
 from bellmax.policies._discrete import _draw
 from helpers import assert_close, assert_frequencies, float32, lenient
 
+pytestmark = pytest.mark.slow
+
 MAKERS = {
     "epsilon_greedy": lambda q, mask=None: epsilon_greedy(q, 0.3, mask=mask),
     "greedy": lambda q, mask=None: greedy(q, mask=mask),

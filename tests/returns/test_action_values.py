@@ -11,6 +11,8 @@ from bellmax import returns
 from cases.returns_off_policy import lambda_sum, watkins_sum
 from helpers import assert_close, float32, lenient, trajectory
 
+pytestmark = pytest.mark.slow
+
 lambda_returns = jax.jit(returns.lambda_returns)
 sarsa_lambda_returns = jax.jit(returns.sarsa_lambda_returns)
 expected_sarsa_lambda_returns = jax.jit(returns.expected_sarsa_lambda_returns)

@@ -7,6 +7,8 @@ import rlax
 from bellmax import returns
 from helpers import assert_close, float32, lenient, trajectory
 
+pytestmark = pytest.mark.slow
+
 discounted_returns = jax.jit(returns.discounted_returns)
 
 

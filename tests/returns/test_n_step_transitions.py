@@ -11,6 +11,8 @@ import pytest
 from bellmax import returns
 from helpers import assert_close, float32, n_step_loop
 
+pytestmark = pytest.mark.slow
+
 n_step_transitions = jax.jit(returns.n_step_transitions, static_argnums=2)
 _numbers = hnp.arrays(np.float32, (7, 3), elements=st.floats(-100, 100, width=32))
 _weights = hnp.arrays(np.float32, (7, 3), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0]))

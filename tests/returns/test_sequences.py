@@ -7,6 +7,8 @@ import rlax
 from bellmax.returns import extract_subsequences, sample_start_indices, valid_mask
 from helpers import assert_close, assert_frequencies, lenient
 
+pytestmark = pytest.mark.slow
+
 
 def test_pieces_by_hand():
     sequence = jnp.array([[0, 10], [1, 11], [2, 12], [3, 13]])

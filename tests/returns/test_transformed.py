@@ -11,6 +11,8 @@ from bellmax._core import ValueTransform
 from bellmax.returns import transformed
 from helpers import assert_close, float32, lenient, trajectory
 
+pytestmark = pytest.mark.slow
+
 EPS = 1e-3
 
 

@@ -4,10 +4,13 @@ import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bellmax import returns
 from cases.returns_trajectories import upgo_loop
 from helpers import assert_close, float32, gradient, trajectory
+
+pytestmark = pytest.mark.slow
 
 upgo_returns = jax.jit(returns.upgo_returns)
 # Whole numbers and halves, so that comparisons are the same in float32.

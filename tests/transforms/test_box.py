@@ -11,6 +11,8 @@ from scipy.integrate import quad
 from bellmax.transforms import box_to_reals, reals_to_box, reals_to_box_log_det
 from helpers import assert_close
 
+pytestmark = pytest.mark.slow
+
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 )

@@ -10,6 +10,8 @@ import rlax
 from bellmax.transforms import clip_gradient
 from helpers import assert_close, gradient, lenient
 
+pytestmark = pytest.mark.slow
+
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 )

@@ -18,6 +18,8 @@ from bellmax.transforms import (
 )
 from helpers import assert_close, lenient
 
+pytestmark = pytest.mark.slow
+
 quick = functools.partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 )

@@ -11,6 +11,8 @@ import rlax
 from bellmax.transforms import signed_hyperbolic, signed_parabolic, signed_power, symexp, symlog
 from helpers import assert_close, lenient
 
+pytestmark = pytest.mark.slow
+
 MANY = np.concatenate([[0.0], *([sign * np.geomspace(1e-12, 1e12, 193)] for sign in (1, -1))], axis=None)
 X = jnp.asarray(MANY, jnp.float32)
 EXACT = np.asarray(X, np.longdouble)
