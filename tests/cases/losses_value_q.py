@@ -71,7 +71,9 @@ CASES = {
         greedy_oracle,
         learns=("q",),
         edges=(*_EDGES[:2], {"next_q": MASKED, "next_q_selector": MASKED}),
-        faults=(("take_action(next_q, jnp.argmax(next_q_selector", "take_action(next_q_selector, jnp.argmax(next_q"),),
+        faults=(
+            ("take_action(next_q, greedy_action(next_q_selector", "take_action(next_q_selector, greedy_action(next_q"),
+        ),
     ),
     "losses.double_q_learning_error: transform": Case(
         losses.double_q_learning_error,
@@ -109,7 +111,7 @@ CASES = {
         learns=("q",),
         static=_BETA,
         edges=(_END, {"next_q": 1e30}),
-        faults=(("(best, 1 - beta) + multiply_no_nan(repeated, beta)", "(best, beta) + (1 - beta) * repeated"),),
+        faults=(("mix(best, repeated, beta)", "mix(repeated, best, beta)"),),
     ),
     "losses.advantage_learning_error": Case(
         losses.advantage_learning_error,

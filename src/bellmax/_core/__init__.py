@@ -39,5 +39,6 @@ from ._spaces import example as example
 from ._tree import functions_as_nodes as functions_as_nodes
 from ._values import ValueTransform as ValueTransform
 from ._values import expected_value as expected_value
+from ._values import greedy_action as greedy_action
 from ._values import inverted as inverted
 from ._values import take_action as take_action

@@ -36,6 +36,11 @@ def take_action(q: Float[Array, "*batch actions"], action: Integer[Array, "*batc
     return jnp.where(jnp.any(chosen, axis=-1), jnp.sum(jnp.where(chosen, q, 0), axis=-1), jnp.nan)
 
 
+def greedy_action(q: Float[Array, "*batch actions"]) -> Integer[Array, "*batch"]:
+    """Returns the best action, the first of equals; −1, of which `take_action` makes NaN, where a value is NaN."""
+    return jnp.where(jnp.isnan(q).any(axis=-1), -1, jnp.argmax(q, axis=-1))
+
+
 def expected_value(q: Float[Array, "*batch actions"], probs: Float[Array, "*batch actions"]) -> Float[Array, "*batch"]:
     """Returns Σ p q; what has probability zero adds nothing, −∞ included."""
     return jnp.sum(multiply_no_nan(q, probs), axis=-1)

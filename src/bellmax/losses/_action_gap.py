@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import RealScalarLike, ValueTransform, checked, guard, inverted, multiply_no_nan, take_action
+from .._core import RealScalarLike, ValueTransform, checked, guard, inverted, mix, multiply_no_nan, take_action
 from ._bootstrap import one_step_error
 from ._soft import soft_maximum
 
@@ -52,7 +52,7 @@ def persistent_q_learning_error(
     beta = _unit("persistent_q_learning_error: beta", beta, q.dtype)
     next_q = inverted(next_q, transform)
     best, repeated = jnp.max(next_q, axis=-1), take_action(next_q, action)
-    next_value = multiply_no_nan(best, 1 - beta) + multiply_no_nan(repeated, beta)
+    next_value = mix(best, repeated, beta)
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import at_least_float32, take_action
+from .._core import at_least_float32, greedy_action, take_action
 
 
 def widen(*arrays: Array) -> tuple[Array, ...]:
@@ -24,5 +24,4 @@ def take_greedy(
     distributions: Float[Array, "*batch actions atoms"], q: Float[Array, "*batch actions"]
 ) -> Float[Array, "*batch atoms"]:
     """Returns the numbers of the best action; NaN if a value is NaN, for then none is known to be the best."""
-    chosen = take_distribution(distributions, jnp.argmax(q, axis=-1))
-    return jnp.where(jnp.isnan(q).any(axis=-1, keepdims=True), jnp.nan, chosen)
+    return take_distribution(distributions, greedy_action(q))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from .._core import ValueTransform, checked, inverted, take_action
+from .._core import ValueTransform, checked, greedy_action, inverted, take_action
 from ._bootstrap import one_step_error
 from ._ensemble import ensemble_min
 
@@ -91,9 +91,7 @@ def double_q_learning_error(
     References:
         Van Hasselt, Guez and Silver, *Deep Reinforcement Learning with Double Q-learning*, 2015, arXiv:1509.06461.
     """
-    next_value = take_action(next_q, jnp.argmax(next_q_selector, axis=-1))
-    unknown = jnp.isnan(next_q_selector).any(axis=-1)
-    next_value = inverted(jnp.where(unknown, jnp.nan, next_value), transform)
+    next_value = inverted(take_action(next_q, greedy_action(next_q_selector)), transform)
     return one_step_error(take_action(q, action), reward, discount, next_value, transform)
 
 

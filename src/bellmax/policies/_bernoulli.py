@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import at_least_float32, checked, multiply_no_nan
+from ._independent import Independent
 from ._joint import add_up
-from ._pytree import PytreeDistribution
 
 
-class BernoulliDistribution(PytreeDistribution, distrax.Independent):
+class BernoulliDistribution(Independent):
     """The distribution that `bernoulli` returns."""
 
     leaves = ("logits",)
@@ -20,29 +20,6 @@ class BernoulliDistribution(PytreeDistribution, distrax.Independent):
     def distribution(self) -> distrax.Bernoulli:
         """One `distrax.Bernoulli` a switch, for distrax's own functions."""
         return distrax.Bernoulli(at_least_float32(self.logits))
-
-    @property
-    def _distribution(self) -> distrax.Bernoulli:
-        return self.distribution
-
-    @property
-    def reinterpreted_batch_ndims(self) -> int:
-        """The action's one axis."""
-        return 1
-
-    @property
-    def _reinterpreted_batch_ndims(self) -> int:
-        return 1
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one action."""
-        return self.logits.shape[-1:]
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch axes."""
-        return self.logits.shape[:-1]
 
     @property
     def dtype(self):

@@ -10,7 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array
 
 from .._core import guard
-from ._pytree import PytreeDistribution
+from ._independent import Independent
 
 
 def _of_distribution(method: str) -> Any:
@@ -24,7 +24,7 @@ def _of_distribution(method: str) -> Any:
     return ask
 
 
-class Continuous(PytreeDistribution, distrax.Independent):
+class Continuous(Independent):
     """A distribution over actions with one axis of dimensions, each drawn by itself.
 
     The leaves all have the shape `*batch action_dim`. Log-probabilities, entropies and divergences are summed over the
@@ -46,50 +46,13 @@ class Continuous(PytreeDistribution, distrax.Independent):
     log_cdf = _of_distribution("log_cdf")
 
     @property
-    def _distribution(self):
-        return self.distribution
-
-    @property
-    def reinterpreted_batch_ndims(self) -> int:
-        """The action's one axis."""
-        return 1
-
-    @property
-    def _reinterpreted_batch_ndims(self) -> int:
-        return 1
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one action."""
-        return self._first.shape[-1:]
-
-    @property
-    def batch_shape(self) -> tuple[int, ...]:
-        """Shape of the batch axes."""
-        return self._first.shape[:-1]
-
-    @property
     def dtype(self):
         """Type of a sampled action."""
         return self._first.dtype
 
-    @property
-    def _first(self) -> Array:
-        return getattr(self, self.leaves[0])
-
     def _in_type(self, dtype):
         """The same distribution with parameters of another type."""
         return jax.tree.map(lambda leaf: leaf.astype(dtype), self)
-
-    def _checked_actions(self, value) -> Array:
-        """Returns actions as an array, once their shape is seen to be `*sample *batch action_dim`."""
-        value, shape = jnp.asarray(value), self._first.shape
-        if value.ndim < len(shape) or value.shape[value.ndim - len(shape) :] != shape:
-            raise TypeError(
-                f"{self.name}: actions must have shape (*sample, *batch, action_dim) ending in {shape}; "
-                f"got {value.shape}"
-            )
-        return value
 
 
 def wider_type(value: Array, dtype):
