@@ -1,0 +1,45 @@
+"""`bellmax evaluate`."""
+
+import dataclasses
+import json
+
+from ._configuration import UsageError, check_key
+from ._evaluation import evaluate_agent
+from ._flags import check_episodes, flag, parse, positional, switch
+from ._folder import finite, load_agent
+
+
+def evaluate(words: list[str]) -> int:
+    names, flags = positional(words)
+    options, more = parse(_options(), flags, "bellmax evaluate RUN")
+    names += more
+    if len(names) != 1:
+        raise UsageError(f"evaluate needs one run folder; got {len(names)}")
+    check_episodes(options.episodes)
+    check_key(options.key)
+    agent = load_agent(names[0])
+    evaluation = evaluate_agent(
+        agent.trainer,
+        agent.state,
+        steps=agent.steps,
+        key=options.key,
+        episodes=options.episodes,
+        sampled=options.sampled,
+    )
+    print(json.dumps(finite(dataclasses.asdict(evaluation))) if options.json else evaluation)
+    return 0
+
+
+def _options() -> type:
+    """Makes the flags of `evaluate`."""
+    flags = [
+        flag("episodes", int, 128, "Episodes of each seed, all played at once."),
+        flag("key", int, 0, "Number from which the randomness comes; the same key gives the same figures."),
+        switch("sampled", "Sample the policy as in training; without it, take its mode and explore nothing."),
+        switch("json", "Print one JSON object."),
+    ]
+    description = (
+        "Reports the return of a run's agent: the mean over seeds of each seed's mean, with a 95 % bootstrap interval "
+        "over seeds, or over episodes where there is one seed."
+    )
+    return dataclasses.make_dataclass("EvaluateOptions", flags, namespace={"__doc__": description})

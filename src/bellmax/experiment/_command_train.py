@@ -1,0 +1,97 @@
+"""`bellmax train`."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import envs
+from .._core import RealScalarLike, Scheduled
+from ._configuration import ALGORITHMS, Configuration, UsageError, choose, describe, hyperparameters_of, preset_of
+from ._flags import asks_help, check_episodes, flag, parse, positional, switch, value_of
+from ._train import train_run
+
+_TRAIN_HELP = """Trains an agent, evaluates it and leaves a run folder.
+
+usage: bellmax train ALGORITHM ENVIRONMENT [flags]
+
+algorithms: {algorithms}
+environments: `bellmax list` names them; CartPole-v1, Pendulum-v1 and Breakout-MinAtar are among them
+
+Flags and their values depend on the algorithm and on the preset of the environment:
+`bellmax train {first} CartPole-v1 --help` lists them.
+"""
+
+
+def train(words: list[str]) -> int:
+    names, flags = positional(words)
+    if not names:
+        if asks_help(flags):
+            lines = [f"\n  {name:6}{describe(kind)}" for name, kind in ALGORITHMS.items()]
+            print(_TRAIN_HELP.format(algorithms="".join(lines), first="ppo"), end="")
+            return 0
+        raise UsageError(f"train needs an algorithm and an environment; the algorithms are {', '.join(ALGORITHMS)}")
+    algorithm = choose("algorithm", names[0], ALGORITHMS)
+    if len(names) == 1 and not asks_help(flags):  # the environment may stand among the flags
+        plain = _options(algorithm, preset_of(algorithm, "", "none"), Path())
+        names += parse(plain, flags, f"bellmax train {algorithm}")[1]
+        flags = [word for word in flags if word not in names[1:]]
+    if len(names) > 2:
+        raise UsageError(f"train takes an algorithm and an environment; {names[2]!r} is one word too many")
+    if len(names) == 1 and not asks_help(flags):
+        raise UsageError(f"train {algorithm} needs an environment; `bellmax list` names them")
+    environment = choose("environment", names[1], envs.names()) if len(names) == 2 else ""
+    preset = preset_of(algorithm, environment, value_of("--preset", flags))
+    out = Path("runs") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
+    options, extra = parse(_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
+    if extra:
+        raise UsageError(f"train takes an algorithm and an environment; {extra[0]!r} is one word too many")
+    check_episodes(options.episodes)
+    configuration = Configuration(
+        algorithm,
+        environment,
+        options.steps,
+        options.num_envs,
+        options.seeds,
+        options.key,
+        {name: getattr(options, name) for name in hyperparameters_of(algorithm)},
+    )
+    evaluation, interrupted_by = train_run(
+        configuration, options.out, replace=options.replace, episodes=options.episodes
+    )
+    if interrupted_by is not None:
+        print(f"interrupted; {options.out} holds the agent as it was", file=sys.stderr)
+        return 128 + interrupted_by
+    print(f"{evaluation}\n{options.out}")
+    return 0
+
+
+def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
+    """Makes the flags of `train`: those of every run, and the algorithm's hyperparameters with the preset's values."""
+    types = {RealScalarLike: float, Scheduled: str}
+    run = [
+        flag("steps", int, preset["steps"], "Environment steps of each seed; whole updates within them."),
+        flag("num_envs", int, preset["num_envs"], "Environments that act at once."),
+        flag("seeds", int, 1, "Number of seeds, trained in one compiled program."),
+        flag("key", int, 0, "Number from which all randomness comes."),
+        flag("out", Path, out, "Run folder."),
+        switch("replace", "Delete the run folder first if it exists."),
+        flag("episodes", int, 128, "Episodes of each seed in the final evaluation."),
+        flag(
+            "preset",
+            str | None,
+            None,
+            "Environment whose tuned values to take, or `none`; without it the environment's own, shown here.",
+        ),
+    ]
+    learning = []
+    for name, each in hyperparameters_of(algorithm).items():
+        kind = types.get(each.type, each.type)
+        default = kind(preset[name]) if kind in (str, float) else preset[name]
+        schedule = " A number, or linear:FROM:TO[:UNTIL]." if each.type == Scheduled else ""
+        learning.append(flag(name, kind, default, each.help + schedule))
+    description = (
+        f"Trains {algorithm} and leaves a run folder: config.json, metrics.jsonl, status.json, agent/, evaluation.json "
+        "and curve.png. Ctrl-C saves the agent as it is."
+    )
+    return dataclasses.make_dataclass("TrainOptions", [*run, *learning], namespace={"__doc__": description})

@@ -1,0 +1,63 @@
+"""Flags out of dataclasses, and words that stand before them."""
+
+import dataclasses
+import difflib
+from typing import Annotated, Any
+
+from ._configuration import UsageError
+
+
+def flag(name: str, kind: Any, default: Any, help_text: str):
+    """Describes one flag, for `dataclasses.make_dataclass`."""
+    import tyro
+
+    return name, Annotated[kind, tyro.conf.arg(help=help_text)], dataclasses.field(default=default)
+
+
+def switch(name: str, help_text: str):
+    """Describes a flag that is there or not."""
+    import tyro
+
+    return flag(name, tyro.conf.FlagCreatePairsOff[bool], False, help_text)
+
+
+def parse(options: type, flags: list[str], program: str) -> tuple[Any, list[str]]:
+    """Reads flags into a dataclass and returns the words left over; an unknown flag raises `UsageError`."""
+    import tyro
+
+    parsed, unknown = tyro.cli(options, args=flags, prog=program, return_unknown_args=True)
+    strangers = [word for word in unknown if word.startswith("-")]
+    if strangers:
+        name = strangers[0].split("=")[0]
+        known = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(options)]
+        nearest = difflib.get_close_matches(name.replace("_", "-"), known, n=3, cutoff=0.4)
+        hint = f"the nearest are {', '.join(nearest)}" if nearest else f"`{program} --help` lists them"
+        raise UsageError(f"no flag is named {name!r}; {hint}")
+    return parsed, unknown
+
+
+def check_episodes(episodes: int) -> None:
+    """Refuses to evaluate over nothing."""
+    if episodes < 1:
+        raise UsageError(f"episodes must be at least 1; got {episodes}")
+
+
+def positional(words: list[str]) -> tuple[list[str], list[str]]:
+    """Splits the words before the first flag from the rest."""
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    return words[:first], words[first:]
+
+
+def asks_help(flags: list[str]) -> bool:
+    """Tells whether help is asked for."""
+    return "-h" in flags or "--help" in flags
+
+
+def value_of(flag: str, flags: list[str]) -> str | None:
+    """Returns a flag's value before the flags are parsed: the preset decides their defaults."""
+    for place, word in enumerate(flags):
+        if word == flag:
+            return flags[place + 1] if place + 1 < len(flags) else None
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return None
