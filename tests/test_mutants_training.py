@@ -21,6 +21,7 @@ MODULES = (
     "training._collect",
     "training._learn",
     "training._evaluate",
+    "training._learner",
     "training._trainer",
 )
 
@@ -35,10 +36,18 @@ class Fault(NamedTuple):
 
 
 PPO, DQN, COLLECT = "algorithms._ppo", "algorithms._dqn", "training._collect"
-TRAINER, EVALUATE, LEARN, GRADIENT = "training._trainer", "training._evaluate", "training._learn", "_core._gradient"
+TRAINER, LEARNER, LEARN = "training._trainer", "training._learner", "training._learn"
+EVALUATE, GRADIENT = "training._evaluate", "_core._gradient"
 DISCOUNT = "jnp.where(transition.terminated, 0.0, self.discount)"
 GAUSSIAN = {"kind": "gaussian"}
-FRESH = "fresh = Lane(fresh_state, fresh_observation, initial_memory, zero, zero)"
+FRESH = 'fresh = jax.vmap(start)(keys.at[which].get(mode="clip"))'
+
+
+def kept(name):
+    """Replaces what a new episode starts with by what the old one ended with."""
+    old = f"jax.tree.map(lambda leaf: leaf[which], lanes.{name})"
+    return f"{FRESH}; fresh = Lane(**vars(fresh) | {{'{name}': {old}}})"
+
 
 FAULTS = {
     # Episode ends.
@@ -69,25 +78,19 @@ FAULTS = {
     "collect: bootstrap from the reset observation": Fault(
         COLLECT,
         "            outcome.observation,\n            outcome.terminated,",
-        "            jnp.where(outcome.terminated | outcome.truncated, environment.reset(key=reset_key)[1], "
+        "            jnp.where(outcome.terminated | outcome.truncated, environment.reset(key=step_key)[1], "
         "outcome.observation),\n            outcome.terminated,",
         laws.law_successor_is_true,
     ),
     "collect: no reset at truncation": Fault(
         COLLECT,
-        "ended = outcome.terminated | outcome.truncated",
-        "ended = outcome.terminated",
+        "ended = transition.terminated | transition.truncated",
+        "ended = transition.terminated",
         laws.law_successor_is_true,
     ),
-    "collect: memory not reset": Fault(
-        COLLECT, FRESH, FRESH.replace("initial_memory", "memory"), laws.law_memory_is_reset
-    ),
-    "collect: episode return not reset": Fault(
-        COLLECT, FRESH, FRESH.replace("zero, zero", "episode_return, zero"), laws.law_episode_metrics
-    ),
-    "collect: episode length not reset": Fault(
-        COLLECT, FRESH, FRESH.replace("zero, zero", "zero, episode_length"), laws.law_episode_metrics
-    ),
+    "collect: memory not reset": Fault(COLLECT, FRESH, kept("memory"), laws.law_memory_is_reset),
+    "collect: episode return not reset": Fault(COLLECT, FRESH, kept("episode_return"), laws.law_episode_metrics),
+    "collect: episode length not reset": Fault(COLLECT, FRESH, kept("episode_length"), laws.law_episode_metrics),
     "trainer: memory after the rollout given as memory before it": Fault(
         TRAINER, "local.lanes.memory,", "lanes.memory,", laws.law_memory_is_reset
     ),
@@ -107,15 +110,17 @@ FAULTS = {
         "jnp.stack([key] * count)",
         laws.law_action_keys_differ_between_lanes,
     ),
-    "collect: reset with the key of the step": Fault(COLLECT, "key=reset_key", "key=step_key", laws.law_keys_differ),
+    "collect: reset with the key of the step": Fault(
+        COLLECT, "ended, reset_keys)", "ended, step_keys)", laws.law_keys_differ
+    ),
     "collect: lanes numbered anew on each device": Fault(
         COLLECT,
         "lane_keys(key, count, axis_name)",
         "lane_keys(key, count)",
         laws.law_lanes_do_not_depend_on_devices,
     ),
-    "trainer: key not folded with the count of steps": Fault(
-        TRAINER, "shared.steps.fold_into(shared.key)", "shared.key", laws.law_keys_differ
+    "learner: key not folded with the count of steps": Fault(
+        LEARNER, "shared.steps.fold_into(shared.key)", "shared.key", laws.law_keys_differ
     ),
     "ppo: no shuffle": Fault(
         PPO,
@@ -218,8 +223,8 @@ FAULTS = {
         raises=ValueError,
         settings={"make": laws.small_dqn},
     ),
-    "trainer: metrics not added up over devices": Fault(
-        TRAINER,
+    "learner: metrics not added up over devices": Fault(
+        LEARNER,
         "pmean(metrics, axis_name)",
         "metrics",
         laws.law_shared_half_is_the_same_on_every_device,

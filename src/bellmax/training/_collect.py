@@ -1,15 +1,20 @@
 """Acting in many environments at once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from .._core import Mean, Transition, clip_to, lane_keys, psum
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment
 from ._state import Lane
+
+_STARTS_AT_LEAST = 8
+_SHARE_OF_STARTS = 8
+"""How many episodes are started at once: an eighth of the lanes, or eight."""
 
 
 def start_lane(algorithm: AbstractAlgorithm, environment: AbstractEnvironment, key: Key[Array, ""]) -> Lane:
@@ -48,15 +53,13 @@ def collect(
         The lanes, the transitions with leading axes `time lanes`, and the returns and lengths of finished episodes.
     """
     count = lanes.episode_return.shape[0]
-    initial_memory = algorithm.init_memory(environment.spaces)
 
     def keys_of_lanes(key):
         return jax.vmap(lambda key: tuple(jax.random.split(key, 3)))(lane_keys(key, count, axis_name))
 
     keys = jax.vmap(keys_of_lanes)(jax.random.split(key, length))
 
-    def step_lane(lane: Lane, keys, step):
-        act_key, step_key, reset_key = keys
+    def step_lane(lane: Lane, act_key, step_key, step):
         action, extras, memory = algorithm.act(state, lane.observation, lane.memory, step=step, key=act_key)
         border_action = clip_to(environment.spaces.action, action)
         environment_state, outcome = environment.step(lane.environment, border_action, key=step_key)
@@ -69,21 +72,37 @@ def collect(
             outcome.truncated,
             extras,
         )
-        ended = outcome.terminated | outcome.truncated
         episode_return = lane.episode_return + outcome.reward
         episode_length = lane.episode_length + 1
-        fresh_state, fresh_observation = environment.reset(key=reset_key)
-        zero = jnp.zeros(())
-        fresh = Lane(fresh_state, fresh_observation, initial_memory, zero, zero)
-        going_on = Lane(environment_state, outcome.observation, memory, episode_return, episode_length)
-        lane = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, going_on)
-        return lane, (transition, (episode_return, episode_length, ended.astype(float)))
+        return Lane(environment_state, outcome.observation, memory, episode_return, episode_length), transition
 
     def step_all(lanes, now):
-        keys, time = now
-        return jax.vmap(step_lane, (0, 0, None))(lanes, keys, step + time * steps_at_once)
+        (act_keys, step_keys, reset_keys), time = now
+        step_now = step + time * steps_at_once
+        lanes, transition = jax.vmap(step_lane, (0, 0, 0, None))(lanes, act_keys, step_keys, step_now)
+        ended = transition.terminated | transition.truncated
+        finished = (lanes.episode_return, lanes.episode_length, ended.astype(float))
+        lanes = _restart(lambda key: start_lane(algorithm, environment, key), lanes, ended, reset_keys)
+        return lanes, (transition, finished)
 
     times = jnp.arange(length, dtype=float)
     lanes, (transitions, (returns, lengths, ended)) = jax.lax.scan(step_all, lanes, (keys, times))
     metrics = {"episode_return": Mean.of(returns, ended), "episode_length": Mean.of(lengths, ended)}
     return lanes, transitions, psum(jax.tree.map(jnp.sum, metrics), axis_name)
+
+
+def _restart(
+    start: Callable[[Key[Array, ""]], Lane], lanes: Lane, ended: Bool[Array, " lanes"], keys: Key[Array, " lanes"]
+) -> Lane:
+    """Starts an episode in every lane where one ended, a few lanes at a time: few end at once, and starts are dear."""
+    count = ended.shape[0]
+    at_once = min(count, max(_STARTS_AT_LEAST, count // _SHARE_OF_STARTS))
+
+    def start_some(carry):
+        lanes, waiting = carry
+        (which,) = jnp.nonzero(waiting, size=at_once, fill_value=count)
+        fresh = jax.vmap(start)(keys.at[which].get(mode="clip"))
+        lanes = jax.tree.map(lambda old, new: old.at[which].set(new, mode="drop"), lanes, fresh)
+        return lanes, waiting.at[which].set(False, mode="drop")
+
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[1]), start_some, (lanes, ended))[0]

@@ -1,17 +1,16 @@
 """Training as a pair of pure functions."""
 
 import dataclasses
+import functools
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from .._core import Counter, Mean, lane_keys, pmean
-from ..algorithms import AbstractAlgorithm, OffPolicy
+from .._core import Mean, lane_keys
+from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment
-from ..replay import UniformReplay
 from ._collect import collect, start_lane
-from ._learn import learn_off_policy, learn_on_policy
+from ._learner import Learner
 from ._state import Lane, Local, Shared, TrainState
 
 
@@ -42,25 +41,17 @@ class Trainer:
     num_envs: int
 
     def __post_init__(self):
-        if self.num_envs < 1:
-            raise ValueError(f"Trainer: num_envs must be at least 1; got {self.num_envs}")
-        needs = self.algorithm.requirements
-        if isinstance(needs, OffPolicy):
-            if needs.batch_size % self.num_envs:
-                raise ValueError(
-                    f"Trainer: every lane gives as much to a batch, so num_envs must divide batch_size; got "
-                    f"{self.num_envs} and {needs.batch_size}"
-                )
-            if min(needs.capacity, needs.warm_up) < self.num_envs * max(needs.rollout_length, 1):
-                raise ValueError(
-                    f"Trainer: capacity and warm_up must be at least rollout_length times num_envs, "
-                    f"{needs.rollout_length * self.num_envs}; got {needs.capacity} and {needs.warm_up}"
-                )
+        _ = self.learner  # what does not fit shows at once
+
+    @functools.cached_property
+    def learner(self) -> Learner:
+        """The half that learns."""
+        return Learner(self.algorithm, self.environment.spaces, self.num_envs)
 
     @property
     def steps_per_call(self) -> int:
         """Environment steps of one `step`."""
-        return self.num_envs * self.algorithm.requirements.rollout_length
+        return self.learner.steps_per_call
 
     def init(self, key: Key[Array, ""]) -> TrainState:
         """Makes the state of a run.
@@ -73,11 +64,12 @@ class Trainer:
             be donated.
         """
         network_key, reset_key, run_key = jax.random.split(key, 3)
-        spaces = self.environment.spaces
         keys = lane_keys(reset_key, self.num_envs)
         lanes = jax.vmap(lambda key: start_lane(self.algorithm, self.environment, key))(keys)
-        shared = Shared(self.algorithm.init(spaces, key=network_key), Counter.zero(), run_key)
-        return TrainState(shared, Local(lanes, self._init_replay(shared, lanes)))
+        shared = self.learner.init(network_key, run_key)
+        _, transitions, _ = jax.eval_shape(lambda: self._collect(shared, lanes, length=1, key=run_key))
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), transitions)
+        return TrainState(shared, Local(lanes, self.learner.init_replay(one)))
 
     def step(self, state: TrainState, *, axis_name: str | None = None) -> tuple[TrainState, dict[str, Mean]]:
         """Acts and learns.
@@ -91,34 +83,15 @@ class Trainer:
             several steps up and read `.value`.
         """
         shared, local = state.shared, state.local
-        needs = self.algorithm.requirements
-        collect_key, learn_key = jax.random.split(shared.steps.fold_into(shared.key))
-        step = shared.steps.as_float()
+        collect_key, learn_key = self.learner.keys(shared)
+        length = self.algorithm.requirements.rollout_length
         lanes, transitions, episodes = self._collect(
-            shared, local.lanes, length=needs.rollout_length, key=collect_key, axis_name=axis_name
+            shared, local.lanes, length=length, key=collect_key, axis_name=axis_name
         )
-        if isinstance(needs, OffPolicy):
-            replay = self._replay(needs)
-            memories = jax.vmap(replay.add, (0, 1))(local.replay, transitions)
-            algorithm, metrics = learn_off_policy(
-                self.algorithm, replay, shared.algorithm, memories, step=step, key=learn_key, axis_name=axis_name
-            )
-        else:
-            memories = None
-            algorithm, metrics = learn_on_policy(
-                self.algorithm,
-                shared.algorithm,
-                transitions,
-                local.lanes.memory,
-                step=step,
-                key=learn_key,
-                axis_name=axis_name,
-            )
-        shared = Shared(algorithm, shared.steps + self.steps_per_call, shared.key)
-        return TrainState(shared, Local(lanes, memories)), episodes | pmean(metrics, axis_name)
-
-    def _replay(self, needs: OffPolicy) -> UniformReplay:
-        return UniformReplay(needs.capacity // self.num_envs, needs.batch_size // self.num_envs)
+        shared, replay, metrics = self.learner.learn(
+            shared, local.replay, transitions, local.lanes.memory, key=learn_key, axis_name=axis_name
+        )
+        return TrainState(shared, Local(lanes, replay)), episodes | metrics
 
     def _collect(self, shared: Shared, lanes: Lane, *, length: int, key: Key[Array, ""], axis_name: str | None = None):
         return collect(
@@ -132,11 +105,3 @@ class Trainer:
             key=key,
             axis_name=axis_name,
         )
-
-    def _init_replay(self, shared: Shared, lanes: Lane):
-        needs = self.algorithm.requirements
-        if not isinstance(needs, OffPolicy):
-            return None
-        _, transitions, _ = jax.eval_shape(lambda: self._collect(shared, lanes, length=1, key=shared.key))
-        transition = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[2:], leaf.dtype), transitions)
-        return jax.vmap(lambda _: self._replay(needs).init(transition))(jnp.arange(self.num_envs))

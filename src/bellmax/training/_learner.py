@@ -1,0 +1,108 @@
+"""What learns, wherever its transitions come from."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from .._core import Counter, Mean, Spaces, Transition, pmean
+from ..algorithms import AbstractAlgorithm, OffPolicy
+from ..replay import UniformReplay
+from ._learn import learn_off_policy, learn_on_policy
+from ._state import Shared
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Learner:
+    """The half of training that never sees an environment: it takes rollouts and learns from them.
+
+    Attributes:
+        algorithm: What learns.
+        spaces: What can be seen and done.
+        num_envs: Number of lanes.
+    """
+
+    algorithm: AbstractAlgorithm
+    spaces: Spaces
+    num_envs: int
+
+    def __post_init__(self):
+        if self.num_envs < 1:
+            raise ValueError(f"Trainer: num_envs must be at least 1; got {self.num_envs}")
+        needs = self.algorithm.requirements
+        if isinstance(needs, OffPolicy):
+            if needs.batch_size % self.num_envs:
+                raise ValueError(
+                    f"Trainer: every lane gives as much to a batch, so num_envs must divide batch_size; got "
+                    f"{self.num_envs} and {needs.batch_size}"
+                )
+            if min(needs.capacity, needs.warm_up) < self.num_envs * max(needs.rollout_length, 1):
+                raise ValueError(
+                    f"Trainer: capacity and warm_up must be at least rollout_length times num_envs, "
+                    f"{needs.rollout_length * self.num_envs}; got {needs.capacity} and {needs.warm_up}"
+                )
+
+    @property
+    def steps_per_call(self) -> int:
+        """Environment steps of one rollout of all lanes."""
+        return self.num_envs * self.algorithm.requirements.rollout_length
+
+    def init(self, network_key: Key[Array, ""], run_key: Key[Array, ""]) -> Shared:
+        """Draws the networks and starts counting."""
+        return Shared(self.algorithm.init(self.spaces, key=network_key), Counter.zero(), run_key)
+
+    def init_replay(self, transition: Transition) -> Any:
+        """Makes one empty replay memory a lane, for transitions like this one; None where nothing is replayed."""
+        if not isinstance(self.algorithm.requirements, OffPolicy):
+            return None
+        transition = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), transition)
+        return jax.vmap(lambda _: self._replay.init(transition))(jnp.arange(self.num_envs))
+
+    def keys(self, shared: Shared) -> tuple[Key[Array, ""], Key[Array, ""]]:
+        """Returns the keys of this call: one to collect with, one to learn with."""
+        collect_key, learn_key = jax.random.split(shared.steps.fold_into(shared.key))
+        return collect_key, learn_key
+
+    def learn(
+        self,
+        shared: Shared,
+        replay: Any,
+        transitions: Transition,
+        memory: PyTree[Array],
+        *,
+        key: Key[Array, ""],
+        axis_name: str | None = None,
+    ) -> tuple[Shared, Any, dict[str, Mean]]:
+        """Learns from one rollout of every lane.
+
+        Args:
+            shared: The algorithm's state and the count of steps.
+            replay: One replay memory a lane, or None.
+            transitions: With leading axes `time lanes`.
+            memory: Recurrent memory of every lane at the start of the rollout.
+            key: Randomness of the updates.
+            axis_name: Name of the mapped device axis, or None.
+
+        Returns:
+            The next shared state, the replay memories and the metrics of the updates.
+        """
+        step = shared.steps.as_float()
+        if isinstance(self.algorithm.requirements, OffPolicy):
+            replay = jax.vmap(self._replay.add, (0, 1))(replay, transitions)
+            algorithm, metrics = learn_off_policy(
+                self.algorithm, self._replay, shared.algorithm, replay, step=step, key=key, axis_name=axis_name
+            )
+        else:
+            algorithm, metrics = learn_on_policy(
+                self.algorithm, shared.algorithm, transitions, memory, step=step, key=key, axis_name=axis_name
+            )
+        shared = Shared(algorithm, shared.steps + self.steps_per_call, shared.key)
+        return shared, replay, pmean(metrics, axis_name)
+
+    @property
+    def _replay(self) -> UniformReplay:
+        needs = self.algorithm.requirements
+        assert isinstance(needs, OffPolicy)
+        return UniformReplay(needs.capacity // self.num_envs, needs.batch_size // self.num_envs)
