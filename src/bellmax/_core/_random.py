@@ -5,7 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 
-def lane_keys(key: Key[Array, ""], lanes: int, axis_name: str | None = None) -> Key[Array, " lanes"]:
+def lane_keys(
+    key: Key[Array, ""], lanes: int, axis_name: str | None = None, *, which: Int[Array, " some"] | None = None
+) -> Key[Array, " some"]:
     """Derives one key a lane from the lane's index among the lanes of all devices.
 
     The keys do not depend on how the lanes are spread over devices, and lane `i` keeps its key when lanes are added.
@@ -14,12 +16,14 @@ def lane_keys(key: Key[Array, ""], lanes: int, axis_name: str | None = None) -> 
         key: The key of this step; it must not be split elsewhere, since `split(key, n)[i] == fold_in(key, i)`.
         lanes: Number of lanes on this device.
         axis_name: Name of the mapped device axis, or None.
+        which: Lanes of this device whose keys are wanted; None for all.
 
     Returns:
-        A key for each lane of this device.
+        A key for each of these lanes.
     """
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * lanes
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(lanes, dtype=jnp.int32))
+    which = jnp.arange(lanes, dtype=jnp.int32) if which is None else which
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + which)
 
 
 def random_order(key: Key[Array, ""], length: int) -> Int[Array, " length"]:

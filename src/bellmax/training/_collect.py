@@ -1,5 +1,6 @@
 """Acting in many environments at once."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,9 @@ from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment
 from ._state import Lane
 
-_STARTS_AT_LEAST = 8
-_SHARE_OF_STARTS = 8
-"""How many episodes are started at once: an eighth of the lanes, or eight."""
+_STARTS_AT_LEAST = 4
+_SHARE_OF_STARTS = 16
+"""How many episodes are started at once: a sixteenth of the lanes, or four."""
 
 
 def start_lane(algorithm: AbstractAlgorithm, environment: AbstractEnvironment, key: Key[Array, ""]) -> Lane:
@@ -54,10 +55,11 @@ def collect(
     """
     count = lanes.episode_return.shape[0]
 
-    def keys_of_lanes(key):
-        return jax.vmap(lambda key: tuple(jax.random.split(key, 3)))(lane_keys(key, count, axis_name))
+    def of_lanes(key):
+        return jax.vmap(lambda key: lane_keys(key, count, axis_name))(jax.random.split(key, length))
 
-    keys = jax.vmap(keys_of_lanes)(jax.random.split(key, length))
+    act_key, step_key, reset_key = jax.random.split(key, 3)
+    keys = of_lanes(act_key), of_lanes(step_key), jax.random.split(reset_key, length)
 
     def step_lane(lane: Lane, act_key, step_key, step):
         action, extras, memory = algorithm.act(state, lane.observation, lane.memory, step=step, key=act_key)
@@ -77,12 +79,13 @@ def collect(
         return Lane(environment_state, outcome.observation, memory, episode_return, episode_length), transition
 
     def step_all(lanes, now):
-        (act_keys, step_keys, reset_keys), time = now
+        (act_keys, step_keys, reset_key), time = now
         step_now = step + time * steps_at_once
         lanes, transition = jax.vmap(step_lane, (0, 0, 0, None))(lanes, act_keys, step_keys, step_now)
         ended = transition.terminated | transition.truncated
         finished = (lanes.episode_return, lanes.episode_length, ended.astype(float))
-        lanes = _restart(lambda key: start_lane(algorithm, environment, key), lanes, ended, reset_keys)
+        keys_of = functools.partial(lane_keys, reset_key, count, axis_name)
+        lanes = _restart(lambda key: start_lane(algorithm, environment, key), lanes, ended, keys_of)
         return lanes, (transition, finished)
 
     times = jnp.arange(length, dtype=float)
@@ -92,7 +95,7 @@ def collect(
 
 
 def _restart(
-    start: Callable[[Key[Array, ""]], Lane], lanes: Lane, ended: Bool[Array, " lanes"], keys: Key[Array, " lanes"]
+    start: Callable[[Key[Array, ""]], Lane], lanes: Lane, ended: Bool[Array, " lanes"], keys_of: Callable[..., Any]
 ) -> Lane:
     """Starts an episode in every lane where one ended, a few lanes at a time: few end at once, and starts are dear."""
     count = ended.shape[0]
@@ -101,7 +104,7 @@ def _restart(
     def start_some(carry):
         lanes, waiting = carry
         (which,) = jnp.nonzero(waiting, size=at_once, fill_value=count)
-        fresh = jax.vmap(start)(keys.at[which].get(mode="clip"))
+        fresh = jax.vmap(start)(keys_of(which=which))
         lanes = jax.tree.map(lambda old, new: old.at[which].set(new, mode="drop"), lanes, fresh)
         return lanes, waiting.at[which].set(False, mode="drop")
 
