@@ -117,7 +117,8 @@ def test_knobs_out_of_range_are_refused():
         losses.sampled_cql_loss(jnp.zeros((0, 2)), jnp.zeros((0, 2)), one)
 
 
-def test_densities_of_float32_beside_values_of_bfloat16():
+def test_the_widest_array_decides_the_type():
     q = jnp.ones(3, jnp.bfloat16)
-    assert sampled_cql_loss(q, jnp.zeros(3), q[0], tau=jnp.float32(0.5)).dtype == jnp.bfloat16
+    assert sampled_cql_loss(q, jnp.zeros(3), q[0], tau=0.5).dtype == jnp.float32  # log-densities are in float32
+    assert sampled_cql_loss(q, q, q[0], tau=jnp.float32(0.5)).dtype == jnp.bfloat16
     assert soft_maximum(q, 0.5).dtype == jnp.bfloat16
