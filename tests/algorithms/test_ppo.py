@@ -32,10 +32,10 @@ def test_minibatches_must_divide_the_rollout():
 
 @pytest.mark.parametrize(
     "action",
-    [kinds.MultiDiscrete([2, 3]), kinds.Box(0.0, 1.0, (), np.float32), kinds.Box(0.0, 1.0, (2, 2), np.float32)],
+    [kinds.Text(3), kinds.Box(0.0, 1.0, (), np.float32), kinds.Box(0.0, 1.0, (2, 2), np.float32)],
 )
 def test_actions_without_a_default_policy_are_refused(action):
-    with pytest.raises(TypeError, match="actions must be Discrete or a Box with one axis"):
+    with pytest.raises(TypeError, match="actions must be Discrete, MultiDiscrete, MultiBinary or a Box with one axis"):
         PPO().init(Spaces(OBSERVATION, action), key=jax.random.key(0))
 
 

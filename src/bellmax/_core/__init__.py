@@ -33,9 +33,12 @@ from ._scan import model_scan as model_scan
 from ._scan import reverse_scan as reverse_scan
 from ._schedules import Scheduled as Scheduled
 from ._schedules import value_at as value_at
+from ._spaces import Masked as Masked
 from ._spaces import Spaces as Spaces
 from ._spaces import clip_to as clip_to
 from ._spaces import example as example
+from ._spaces import flatten_to_vector as flatten_to_vector
+from ._spaces import one_hot as one_hot
 from ._tree import functions_as_nodes as functions_as_nodes
 from ._values import ValueTransform as ValueTransform
 from ._values import expected_value as expected_value

@@ -1,5 +1,6 @@
 """Deep Q-networks."""
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -12,6 +13,7 @@ from .._core import (
     Batch,
     Counter,
     Feedback,
+    Masked,
     RealScalarLike,
     Scheduled,
     Spaces,
@@ -27,8 +29,10 @@ from .._core import (
 )
 from ..losses import double_q_learning_error, q_learning_error
 from ..policies import epsilon_greedy
+from ..transforms import Moments
 from ._contract import AbstractAlgorithm, OffPolicy
 from ._networks import q_network
+from ._normalisation import counted, normalised, normalised_transition, observation_moments
 
 QNetwork = Callable[[PyTree[Array]], Float[Array, " actions"]]
 
@@ -40,6 +44,7 @@ class DQNState(eqx.Module):
     target: QNetwork
     optimiser: optax.OptState
     updates: Counter
+    moments: Moments | None = None
 
 
 class DQN(AbstractAlgorithm[DQNState]):
@@ -66,6 +71,8 @@ class DQN(AbstractAlgorithm[DQNState]):
         activation: Nonlinearity of the default network: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes a module from an observation to action values, out of the spaces and a key; None for a
             perceptron.
+        normalise_observations: Whether the network sees floating-point numbers at mean 0 and variance 1, by the moments
+            of all batches so far.
 
     References:
         Mnih et al., *Human-level control through deep reinforcement learning*, 2015. Van Hasselt, Guez and Silver,
@@ -89,6 +96,7 @@ class DQN(AbstractAlgorithm[DQNState]):
     hidden_sizes: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     activation: str = eqx.field(static=True, default="relu")
     network: Callable[..., QNetwork] | None = eqx.field(static=True, default=None)
+    normalise_observations: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         for name in ("target_period", "rollout_length", "updates", "batch_size", "capacity", "warm_up"):
@@ -110,16 +118,21 @@ class DQN(AbstractAlgorithm[DQNState]):
             online = functions_as_nodes(self.network(spaces, key=key))
         # A copy: one buffer under two leaves could not be donated.
         target = jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, online)
-        return DQNState(online, target, init_optimiser(online, self._optimiser), Counter.zero())
+        moments = observation_moments(spaces) if self.normalise_observations else None
+        return DQNState(online, target, init_optimiser(online, self._optimiser), Counter.zero(), moments)
 
     def act(self, state, observation, memory, *, step, key, explore=True):
         """Takes the best action, or any with probability ε when exploring."""
-        pi = epsilon_greedy(state.online(observation), value_at(self.epsilon, step) if explore else 0.0)
+        q = state.online(normalised(state.moments, observation))
+        mask = Masked.of(observation).action_mask
+        pi = epsilon_greedy(q, mask=mask, eps=value_at(self.epsilon, step) if explore else 0.0)
         return pi.sample(seed=key) if explore else pi.mode(), None, memory
 
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one batch of transitions."""
         del key
+        moments = counted(state.moments, batch, axis_name)
+        batch = dataclasses.replace(batch, transition=normalised_transition(state.moments, batch.transition))
         (_, (metrics, error)), gradient = value_and_grad(self._loss, axis_name)(
             state.online, state.target, batch, axis_name
         )
@@ -128,7 +141,7 @@ class DQN(AbstractAlgorithm[DQNState]):
         )
         updates = state.updates + 1
         target = self._move_target(online, state.target, updates)
-        return DQNState(online, target, optimiser, updates), metrics | step_metrics, Feedback(jnp.abs(error))
+        return DQNState(online, target, optimiser, updates, moments), metrics | step_metrics, Feedback(jnp.abs(error))
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:

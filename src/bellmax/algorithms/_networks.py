@@ -1,15 +1,20 @@
 """Default networks, by the spaces they serve."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from .._core import Distribution, Spaces, example
-from ..networks import MLP
+from .._core import Distribution, Masked, Spaces, example
+from ..networks import MLP, Encoder
 from ..policies import Categorical, Gaussian
+from ._heads import Choice, Choices, head_of, num_actions
+
+if TYPE_CHECKING:
+    from gymnasium import Space
 
 
 class ActorCritic(eqx.Module):
@@ -28,58 +33,108 @@ class ValueFunction(eqx.Module):
     """The one output of a network, as a number.
 
     Attributes:
-        network: Maps an observation to one feature.
+        network: Maps an observation, without its action mask, to one feature.
     """
 
     network: Callable[[PyTree[Array]], Float[Array, "1"]]
 
     def __call__(self, observation: PyTree[Array]) -> Float[Array, ""]:
         """Returns the value."""
-        return self.network(observation)[0]
+        return self.network(Masked.of(observation).observation)[0]
 
 
-def _actions(space) -> int:
-    """Returns the number of actions of a Discrete space that counts from zero."""
-    if space.start != 0:
-        raise TypeError(f"actions must count from 0; got {space}: shift them inside the environment")
-    return int(space.n)
+class Actor(eqx.Module):
+    """A policy made of a network and of what turns its outputs into a distribution.
+
+    Attributes:
+        network: Maps an observation, without its action mask, to the outputs.
+        head: Maps the outputs, and the action mask where there is one, to the distribution.
+    """
+
+    network: Callable[[PyTree[Array]], Float[Array, " size"]]
+    head: Callable[..., Distribution]
+
+    def __call__(self, observation: PyTree[Array]) -> Distribution:
+        """Returns the distribution over actions."""
+        observation, mask = Masked.of(observation)
+        outputs = self.network(observation)
+        return self.head(outputs) if mask is None else self.head(outputs, mask)
+
+
+class LegalValues(eqx.Module):
+    """Action values, −∞ for actions that the mask beside the observation forbids.
+
+    Attributes:
+        network: Maps an observation, without its action mask, to one value an action.
+    """
+
+    network: Callable[[PyTree[Array]], Float[Array, " actions"]]
+
+    def __call__(self, observation: PyTree[Array]) -> Float[Array, " actions"]:
+        """Returns the values."""
+        observation, mask = Masked.of(observation)
+        q = self.network(observation)
+        return q if mask is None else jnp.where(mask != 0, q, -jnp.inf)
 
 
 def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]) -> ActorCritic:
-    """Makes a perceptron each for the policy and for the value."""
-    from gymnasium import spaces as kinds
-
+    """Makes a network each for the policy and for the value."""
     actor_key, critic_key = jax.random.split(key)
-    observation = example(spaces.observation)
+    observation, mask = Masked.of(spaces.observation)
     nonlinearity = _activation(activation)
 
     def network(size, last_scale, key):
-        return MLP(observation, size, hidden_sizes, activation=nonlinearity, last_scale=last_scale, key=key)
+        return _network(observation, size, hidden_sizes, activation=nonlinearity, last_scale=last_scale, key=key)
 
-    if isinstance(spaces.action, kinds.Discrete):
-        actor = Categorical(network(_actions(spaces.action), 0.01, actor_key))
-    elif isinstance(spaces.action, kinds.Box) and len(spaces.action.shape) == 1:
-        dimensions = spaces.action.shape[0]
-        actor = Gaussian(network(dimensions, 0.01, actor_key), jnp.zeros(dimensions))
-    else:
-        raise TypeError(f"actions must be Discrete or a Box with one axis; got {spaces.action}")
+    head = head_of(spaces.action)
+    _check_mask(mask, head, spaces)
+    outputs = network(head.size, 0.01, actor_key)
+    actor = Actor(outputs, head) if mask is not None else _actor(spaces.action, outputs, head)
     return ActorCritic(actor, ValueFunction(network(1, 1.0, critic_key)))
 
 
-def q_network(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]) -> MLP:
-    """Makes a perceptron from an observation to one value an action."""
+def q_network(
+    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]
+) -> Callable[[PyTree[Array]], Float[Array, " actions"]]:
+    """Makes a network from an observation to one value an action."""
     from gymnasium import spaces as kinds
 
     if not isinstance(spaces.action, kinds.Discrete):
         raise TypeError(f"actions must be Discrete; got {spaces.action}")
-    return MLP(
-        example(spaces.observation),
-        _actions(spaces.action),
-        hidden_sizes,
-        activation=_activation(activation),
-        orthogonal=False,
-        key=key,
-    )
+    observation, mask = Masked.of(spaces.observation)
+    size = num_actions(spaces.action)
+    _check_mask(mask, Choice(size), spaces)
+    network = _network(observation, size, hidden_sizes, activation=_activation(activation), orthogonal=False, key=key)
+    return network if mask is None else LegalValues(network)
+
+
+def _network(space: "Space[Any]", size: int, hidden_sizes: Sequence[int], **settings) -> MLP | Encoder:
+    """Makes a perceptron for flat observations, an encoder for others."""
+    from gymnasium import spaces as kinds
+
+    if isinstance(space, kinds.Box) and len(space.shape) < 3:
+        return MLP(example(space), size, hidden_sizes, **settings)
+    return Encoder(space, size, hidden_sizes, **settings)
+
+
+def _actor(space: "Space[Any]", network: MLP | Encoder, head: Any) -> Callable[[PyTree[Array]], Distribution]:
+    from gymnasium import spaces as kinds
+
+    if isinstance(space, kinds.Discrete):
+        return Categorical(network)
+    if isinstance(space, kinds.Box):
+        return Gaussian(network, head.logvar)
+    return Actor(network, head)
+
+
+def _check_mask(mask: "Space[Any] | None", head: Any, spaces: Spaces) -> None:
+    """Refuses action masks that do not fit the actions."""
+    if mask is None:
+        return
+    if not isinstance(head, Choice | Choices):
+        raise TypeError(f"an action mask needs Discrete or MultiDiscrete actions; got {spaces.action}")
+    if mask.shape != (head.size,):
+        raise TypeError(f"an action mask for {spaces.action} has shape ({head.size},); got {mask}")
 
 
 def _activation(name: str) -> Callable[[Array], Array]:

@@ -31,8 +31,10 @@ from .._core import (
 )
 from ..losses import clipped_value_loss, ppo_clip_loss, value_loss
 from ..returns import gae
+from ..transforms import Moments
 from ._contract import AbstractAlgorithm, OnPolicy
 from ._networks import ActorCritic, actor_critic
+from ._normalisation import counted, normalised, normalised_transition, observation_moments
 
 
 class PPOState(eqx.Module):
@@ -40,6 +42,7 @@ class PPOState(eqx.Module):
 
     model: ActorCritic
     optimiser: optax.OptState
+    moments: Moments | None = None
 
 
 class Sample(eqx.Module):
@@ -76,6 +79,8 @@ class PPO(AbstractAlgorithm[PPOState]):
         hidden_sizes: Widths of the default networks.
         activation: Nonlinearity of the default networks: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes an `ActorCritic` out of the spaces and a key; None for perceptrons.
+        normalise_observations: Whether the networks see floating-point numbers at mean 0 and variance 1, by the moments
+            of all rollouts before the present one.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347. Huang et al., *The 37
@@ -98,6 +103,7 @@ class PPO(AbstractAlgorithm[PPOState]):
     hidden_sizes: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     activation: str = eqx.field(static=True, default="tanh")
     network: Callable[..., ActorCritic] | None = eqx.field(static=True, default=None)
+    normalise_observations: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if min(self.rollout_length, self.epochs, self.minibatches) < 1:
@@ -123,18 +129,22 @@ class PPO(AbstractAlgorithm[PPOState]):
             model = actor_critic(spaces, self.hidden_sizes, self.activation, key=key)
         else:
             model = functions_as_nodes(self.network(spaces, key=key))
-        return PPOState(model, init_optimiser(model, self._optimiser))
+        moments = observation_moments(spaces) if self.normalise_observations else None
+        return PPOState(model, init_optimiser(model, self._optimiser), moments)
 
     def act(self, state, observation, memory, *, step, key, explore=True):
         """Samples from the policy, or takes its mode."""
         del step
-        pi = state.model.actor(observation)
+        pi = state.model.actor(normalised(state.moments, observation))
         return pi.sample(seed=key) if explore else pi.mode(), None, memory
 
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
         if batch.weight is not None or batch.mask is not None:
             raise ValueError("PPO learns from whole rollouts of its own: a batch may have no weight and no mask")
+        # The policy that acted saw these moments: they move only after the last minibatch.
+        moments = counted(state.moments, batch, axis_name)
+        batch = dataclasses.replace(batch, transition=normalised_transition(state.moments, batch.transition))
         samples = self._evaluate(state.model, batch)
         rate = value_at(self.learning_rate, step)
         lanes = batch.transition.reward.shape[1]
@@ -146,12 +156,12 @@ class PPO(AbstractAlgorithm[PPOState]):
             model, optimiser, step_metrics = gradient_step(
                 state.model, gradient, self._optimiser, state.optimiser, rate
             )
-            return PPOState(model, optimiser), metrics | step_metrics
+            return PPOState(model, optimiser, state.moments), metrics | step_metrics
 
         state, metrics = model_scan(learn, state, self._shuffle(lanes, key, axis_name))
         metrics = {name: jnp.mean(values, where=jnp.isfinite(values)) for name, values in metrics.items()}
         metrics["explained_variance"] = _explained_variance(samples.value, samples.target, axis_name)
-        return state, metrics, Feedback()
+        return PPOState(state.model, state.optimiser, moments), metrics, Feedback()
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:

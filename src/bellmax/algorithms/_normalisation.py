@@ -1,0 +1,64 @@
+"""Observations brought to mean 0 and variance 1."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from .._core import Batch, Spaces, Transition, example
+from ..transforms import Moments, init_moments, normalise, update_moments
+
+
+def observation_moments(spaces: Spaces) -> Moments:
+    """Starts moments of every floating-point number of an observation.
+
+    Raises:
+        TypeError: If there is none.
+    """
+    numbers, _ = _numbers(example(spaces.observation))
+    if not jax.tree.leaves(numbers):
+        raise TypeError(f"normalise_observations: no part of the observation is floating point: {spaces.observation}")
+    return init_moments(numbers)
+
+
+def normalised(moments: Moments | None, observation: PyTree[Array]) -> Any:
+    """Normalises observations with any batch axes, at most ten deviations wide; as they are without moments.
+
+    What is not floating point stays: choices, bytes of images, action masks.
+    """
+    if moments is None:
+        return observation
+    numbers, rest = _numbers(observation)
+    return eqx.combine(normalise(moments, numbers), rest)
+
+
+def normalised_transition(moments: Moments | None, transition: Transition) -> Transition:
+    """Normalises both observations of transitions."""
+    if moments is None:
+        return transition
+    return dataclasses.replace(
+        transition,
+        observation=normalised(moments, transition.observation),
+        next_observation=normalised(moments, transition.next_observation),
+    )
+
+
+def counted(moments: Moments | None, batch: Batch, axis_name: str | None) -> Moments | None:
+    """Counts the observations of a batch, over all devices; one that is masked or not finite does not count."""
+    if moments is None:
+        return None
+    numbers, _ = _numbers(batch.transition.observation)
+
+    def finite(x, mean):
+        return jnp.all(jnp.isfinite(x), axis=tuple(range(x.ndim - mean.ndim, x.ndim)))
+
+    counts = jnp.all(jnp.stack(jax.tree.leaves(jax.tree.map(finite, numbers, moments.mean))), axis=0)
+    counts = counts if batch.mask is None else counts & batch.mask
+    return update_moments(moments, numbers, counts, axis_name=axis_name)
+
+
+def _numbers(observation: PyTree[Array]) -> tuple[Any, Any]:
+    return eqx.partition(observation, lambda leaf: jnp.issubdtype(leaf.dtype, jnp.floating))
