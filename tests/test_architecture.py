@@ -30,12 +30,39 @@ ALSO = {
     "_core": {"gymnasium"},
     "policies": {"distrax", "gymnasium"},
     "networks": {"gymnasium"},
-    "envs": {"gymnasium", "gymnax"},
+    "envs": {"ale_py", "brax", "gymnasium", "gymnax", "jumanji", "mujoco_playground", "xminigrid"},
     "replay": {"flashbax"},
     "algorithms": {"gymnasium"},
-    "experiment": {"docstring_parser", "matplotlib", "orbax", "rich", "tyro"},
+    "experiment": {
+        "docstring_parser",
+        "gymnasium",
+        "imageio",
+        "imageio_ffmpeg",
+        "matplotlib",
+        "orbax",
+        "PIL",
+        "rich",
+        "tyro",
+    },
 }
-LAZY = {"docstring_parser", "flashbax", "gymnasium", "gymnax", "matplotlib", "orbax", "rich", "tyro"}
+LAZY = {
+    "ale_py",
+    "brax",
+    "docstring_parser",
+    "flashbax",
+    "gymnasium",
+    "gymnax",
+    "imageio",
+    "imageio_ffmpeg",
+    "jumanji",
+    "matplotlib",
+    "mujoco_playground",
+    "orbax",
+    "PIL",
+    "rich",
+    "tyro",
+    "xminigrid",
+}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 
 

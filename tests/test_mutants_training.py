@@ -40,7 +40,7 @@ TRAINER, LEARNER, LEARN = "training._trainer", "training._learner", "training._l
 EVALUATE, GRADIENT = "training._evaluate", "_core._gradient"
 DISCOUNT = "jnp.where(transition.terminated, 0.0, self.discount)"
 GAUSSIAN = {"kind": "gaussian"}
-FRESH = 'fresh = jax.vmap(start)(keys_of(which=which))'
+FRESH = "fresh = jax.vmap(start)(keys_of(which=which))"
 
 
 def kept(name):

@@ -37,7 +37,7 @@ def said(capsys, *words):
         (["evaluate"], "evaluate needs one run folder; got 0"),
         (["evaluate", "/nowhere"], "/nowhere is not a run folder: it has no config.json"),
         (["evaluate", "/nowhere", "--episodes", "0"], "episodes must be at least 1; got 0"),
-        (["list", "everything"], "list takes nothing; got everything"),
+        (["list", "everything"], "list takes nothing or --packages; got everything"),
     ],
 )  # fmt: skip
 def test_wrong_commands_get_one_line_and_exit_code_2(words, expected, capsys, tmp_path, monkeypatch):

@@ -1,103 +1,143 @@
 """Adapter for gymnax 1.x."""
 
-import dataclasses
+import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from .._core import Spaces, example
-from ._protocol import AbstractEnvironment, Step
+from .._core import Spaces
+from ._adapter import AbstractAdapter, Fixed, settled, spaces_of
+from ._protocol import Step
+
+_CLASSIC = ("Acrobot-v1", "CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1")
+_DRAWN = ("Catch-bsuite", "FourRooms-misc", "MetaMaze-misc", "PointRobot-misc", "Pong-misc")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Fixed:
-    """What never changes about an environment; hashed by identity, since gymnasium's spaces have no hash."""
-
-    env: Any
-    spaces: Spaces
-    state_types: Any
-
-
-class GymnaxEnvironment(AbstractEnvironment):
+class GymnaxEnvironment(AbstractAdapter):
     """A gymnax environment without its automatic reset.
-
-    gymnax changes types between `reset` and `step` in half of its environments (a Python number in the first state, an
-    array in the next), which makes every loop compile twice; here both are brought to the same types once.
 
     Attributes:
         parameters: The environment's `EnvParams`.
     """
 
     parameters: Any
-    _fixed: _Fixed = eqx.field(static=True)
+    _fixed: Fixed = eqx.field(static=True)
 
-    def __init__(self, name: str, **settings):
+    @classmethod
+    def of(cls, env: Any, parameters: Any = None) -> "GymnaxEnvironment":
+        """Adapts an environment.
+
+        Args:
+            env: A `gymnax.environments.environment.Environment`.
+            parameters: Its `EnvParams`; None for its own defaults.
+
+        Returns:
+            The environment behind the library's protocol.
+
+        Raises:
+            TypeError: If the types of its state change from step to step in a way that cannot be mended, or if what it
+                shows does not fit its spaces.
+        """
+        from gymnax.environments.spaces import gymnax_space_to_gym_space as convert
+
+        parameters = env.default_params if parameters is None else parameters
+        spaces = spaces_of(
+            env.name,
+            lambda: Spaces(convert(env.observation_space(parameters)), convert(env.action_space(parameters))),
+        )
+        return settled(cls(parameters, Fixed(env, spaces, env.name)))
+
+    @classmethod
+    def named(cls, name: str, **settings) -> "GymnaxEnvironment":
         """Makes a registered environment.
 
         Args:
             name: Such as `CartPole-v1`.
             **settings: Passed to `gymnax.make`.
+
+        Returns:
+            The environment.
         """
         import gymnax
-        from gymnax.environments.spaces import gymnax_space_to_gym_space as convert
 
-        env, self.parameters = gymnax.make(name, **settings)
-        with jax.ensure_compile_time_eval():
-            spaces = Spaces(convert(env.observation_space(self.parameters)), convert(env.action_space(self.parameters)))
-        self._fixed = _Fixed(env, spaces, _settle_types(name, env, self.parameters, spaces))
+        return cls.of(*gymnax.make(name, **settings))
 
-    @property
-    def spaces(self) -> Spaces:
-        """The spaces of one observation and of one action."""
-        return self._fixed.spaces
-
-    def reset(self, *, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
-        """Starts an episode."""
+    def _begin(self, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
         observation, state = self._fixed.env.reset_env(key, self.parameters)
-        return _cast(state, self._fixed.state_types), self._observation(observation)
+        return state, observation
 
-    def step(self, state: Any, action: PyTree[Array], *, key: Key[Array, ""]) -> tuple[Any, Step]:
-        """Takes one action; a time limit of gymnax is a truncation."""
+    def _advance(self, state: Any, action: PyTree[Array], key: Key[Array, ""]) -> tuple[Any, Step]:
         env = self._fixed.env
         observation, state, reward, terminated, info = env.step_env(key, state, action, self.parameters)
-        step = Step(
-            observation=self._observation(observation),
-            reward=jnp.asarray(reward, float).reshape(()),
-            terminated=jnp.asarray(terminated, bool),
-            truncated=jnp.asarray(env.is_truncated(state, self.parameters), bool),
-            info=info,
-        )
-        return _cast(state, self._fixed.state_types), step
+        return state, Step(observation, reward, terminated, env.is_truncated(state, self.parameters), info)
 
-    def _observation(self, observation: PyTree[Array]) -> PyTree[Array]:
-        return _cast(observation, jax.eval_shape(lambda: example(self.spaces.observation)))
+    def frames(self, states: Sequence[Any]) -> list[np.ndarray]:
+        """Draws states: classic control as gymnasium does, which takes pygame, MinAtar and a few more with matplotlib.
 
-
-def _settle_types(name: str, env: Any, parameters: Any, spaces: Spaces) -> Any:
-    """Finds types of the state that both `reset` and `step` can have."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    _, first = jax.eval_shape(env.reset_env, key, parameters)
-    action = jax.eval_shape(lambda: example(spaces.action))
-    _, second, *_ = jax.eval_shape(env.step_env, key, first, action, parameters)
-    if jax.tree.structure(first) != jax.tree.structure(second):
-        raise TypeError(f"{name}: the state's structure differs between reset, {first}, and step, {second}")
-
-    def settle(one, other):
-        if one.shape != other.shape:
-            raise TypeError(f"{name}: a part of the state has shape {one.shape} at reset and {other.shape} at step")
-        is_key = jnp.issubdtype(one.dtype, jax.dtypes.prng_key)
-        return one if is_key else jax.ShapeDtypeStruct(one.shape, jnp.promote_types(one.dtype, other.dtype))
-
-    return jax.tree.map(settle, first, second)
+        Raises:
+            TypeError: If gymnax cannot draw this environment.
+            RuntimeError: If pygame is needed and not installed.
+        """
+        name = self._fixed.env.name
+        if name in _CLASSIC:
+            return _draw_classic(name, states, self.parameters)
+        if name in _DRAWN or name.endswith("-MinAtar"):
+            return _draw(self._fixed.env, states, self.parameters)
+        return super().frames(states)
 
 
-def _cast(tree: PyTree[Array], types: PyTree[jax.ShapeDtypeStruct]) -> PyTree[Array]:
-    """Gives every leaf its type, and strips JAX's weak types on the way."""
+def gymnax_names() -> list[str]:
+    """Lists the environments that gymnax registers."""
+    import gymnax
 
-    def cast(leaf, like):
-        return leaf if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, like.dtype)
+    return list(gymnax.registered_envs)
 
-    return jax.tree.map(cast, tree, types)
+
+def _draw_classic(name: str, states: Sequence[Any], parameters: Any) -> list[np.ndarray]:
+    import gymnasium
+    from gymnax.visualize import vis_gym
+
+    if "pygame" not in sys.modules:  # it looks for a screen otherwise
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+    env = gymnasium.make(name, render_mode="rgb_array", disable_env_checker=True)
+    try:
+        env.reset()
+        inner: Any = env.unwrapped
+        vis_gym.set_gym_params(inner, name, parameters)
+        frames = []
+        for state in states:
+            inner.state = vis_gym.get_gym_state(state, name)
+            if name == "Pendulum-v1":
+                inner.last_u = np.asarray(state.last_u, np.float64)
+            frames.append(np.asarray(inner.render()))
+        return frames
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise RuntimeError(f'{name} is drawn with pygame: pip install "bellmax[viz]" ({error})') from error
+    finally:
+        env.close()
+
+
+def _draw(env: Any, states: Sequence[Any], parameters: Any) -> list[np.ndarray]:
+    import io
+
+    from gymnax.visualize import Visualizer
+
+    drawing = Visualizer(env, parameters, list(states))
+    try:
+        drawing.init()
+        frames = []
+        for index in range(len(states)):
+            drawing.update(index)
+            width, height = drawing.fig.canvas.get_width_height()
+            with io.BytesIO() as buffer:
+                drawing.fig.savefig(buffer, format="rgba", dpi=drawing.fig.dpi)
+                pixels = np.frombuffer(buffer.getvalue(), np.uint8)
+            frames.append(pixels.reshape(height, width, 4)[..., :3].copy())
+        return frames
+    finally:
+        drawing.fig.clear()

@@ -1,6 +1,7 @@
 """What an environment outside JAX is."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +9,14 @@ import numpy as np
 from .._core import Spaces
 
 
+class HostEnvironmentError(RuntimeError):
+    """An environment outside JAX raised, or gave what it must not; the message names the lane."""
+
+
 class HostStep(NamedTuple):
     """What one step of every lane brings: NumPy arrays with a leading axis of lanes.
 
-    The arrays belong to the caller: nothing writes into them later.
+    The arrays belong to the caller: nothing writes into them later. `start` may be the same arrays as `observation`.
 
     Attributes:
         observation: The true successor's, at the end of an episode too.
@@ -20,6 +25,8 @@ class HostStep(NamedTuple):
         truncated: Whether the episode was cut short, by a time limit say.
         start: What the policy sees next: the first observation of a new episode where one ended, else `observation`.
         valid: Whether there was a step at all; false where the lane only began a new episode, whatever its action was.
+            Where lanes do so, `start` is `observation` at the end of an episode, and the first observation of the next
+            one comes with the step that is not valid.
     """
 
     observation: Any
@@ -42,11 +49,12 @@ class AbstractHostVectorEnv(abc.ABC):
     num_envs: int
 
     @abc.abstractmethod
-    def reset(self, *, seed: int) -> Any:
+    def reset(self, *, seed: int | Sequence[int]) -> Any:
         """Starts an episode in every lane.
 
         Args:
-            seed: Randomness of all that follows, automatic resets included.
+            seed: Randomness of all that follows, automatic resets included: a number from which every lane derives its
+                own, or one number a lane.
 
         Returns:
             The first observations, with a leading axis of lanes.
@@ -66,6 +74,19 @@ class AbstractHostVectorEnv(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Gives back whatever the environments hold. May be called more than once."""
+
+
+def lane_seeds(seed: int, lanes: int) -> list[int]:
+    """Derives a seed for each lane; lane `i` keeps its own when lanes are added.
+
+    Args:
+        seed: At least 0.
+        lanes: How many.
+
+    Returns:
+        Numbers in [0, 2^32).
+    """
+    return [int(np.random.SeedSequence(seed, spawn_key=(lane,)).generate_state(1)[0]) for lane in range(lanes)]
 
 
 class AbstractHostEnvironment(abc.ABC):

@@ -1,9 +1,11 @@
 """What an environment is."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._core import Spaces
@@ -63,3 +65,33 @@ class AbstractEnvironment(eqx.Module):
         Returns:
             The next state and what the step brought. After the end of an episode the next state means nothing.
         """
+
+    def frames(self, states: Sequence[Any]) -> list[np.ndarray]:
+        """Draws states, on the host.
+
+        Args:
+            states: States of one environment, without a batch axis.
+
+        Returns:
+            A picture of each, (height, width, 3) of uint8.
+
+        Raises:
+            TypeError: If this environment cannot be drawn.
+        """
+        del states
+        raise TypeError(f"{type(self).__name__} cannot be drawn as pictures")
+
+    def html(self, states: Sequence[Any]) -> str:
+        """Draws an episode as a page for a browser, on the host.
+
+        Args:
+            states: States of one environment, without a batch axis.
+
+        Returns:
+            The page.
+
+        Raises:
+            TypeError: If this environment cannot be drawn so.
+        """
+        del states
+        raise TypeError(f"{type(self).__name__} cannot be drawn as a page")

@@ -5,10 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from .. import __version__, envs
+from ._command_check import check
 from ._command_evaluate import evaluate
+from ._command_render import render
 from ._command_train import train
 from ._configuration import ALGORITHMS, UsageError, choose, describe
 from ._flags import asks_help
+from ._packages import table
 from ._presets import PRESETS
 
 _HELP = """Bellmax {version}: reinforcement learning as pure functions on JAX.
@@ -18,6 +21,8 @@ usage: bellmax COMMAND ...
 commands:
   train ALGORITHM ENVIRONMENT   train an agent, evaluate it and leave a run folder
   evaluate RUN                  report the return of a run's agent, with an interval
+  render RUN                    draw one episode of a run's agent
+  check-env NAME                check whether an environment, your own too, keeps what training relies on
   list                          name the algorithms, the environments and the presets
 
 `bellmax COMMAND --help` explains a command, `bellmax train ppo CartPole-v1 --help` lists every flag with its value.
@@ -26,8 +31,18 @@ examples:
   bellmax train ppo CartPole-v1
   bellmax train ppo CartPole-v1 --seeds 5 --learning-rate linear:1e-3:0 --out runs/fast
   bellmax evaluate runs/fast --sampled --json
+  bellmax render runs/fast --out episode.gif
+  bellmax check-env my_package.my_module:MyEnvironment
 
 exit codes: 0 done, 1 a run failed, 2 the command was wrong, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+"""
+
+
+_LIST_HELP = """Names the algorithms, the environments and the presets.
+
+usage: bellmax list [--packages]
+
+--packages  Try every environment package instead: reset and step, truncation, training, rendering. Takes minutes.
 """
 
 
@@ -38,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `bellmax`; None for those of this process.
 
     Returns:
-        The exit code: 0, or 2 where the command was wrong, or 128 plus the number of the signal that interrupted.
+        The exit code: 0, or 1 where an environment outside JAX failed, 2 where the command was wrong, or
+        128 plus the number of the signal that interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -46,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"bellmax: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except envs.HostEnvironmentError as error:
+        print(getattr(error, "remote", ""), end="", file=sys.stderr)
+        print(f"bellmax: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         print(f"bellmax: {error.name} is not installed: pip install 'bellmax[envs,train]'", file=sys.stderr)
         return 2
@@ -65,16 +85,20 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
-    commands = {"train": train, "evaluate": evaluate, "list": _list}
+    commands = {"train": train, "evaluate": evaluate, "render": render, "check-env": check, "list": _list}
     return commands[choose("command", words[0], commands)](words[1:])
 
 
 def _list(words: list[str]) -> int:
     if asks_help(words):
-        print("Names the algorithms, the environments and the presets.\n\nusage: bellmax list")
+        print(_LIST_HELP, end="")
+        return 0
+    if words == ["--packages"]:
+        for line in table():
+            print(line, flush=True)
         return 0
     if words:
-        raise UsageError(f"list takes nothing; got {' '.join(words)}")
+        raise UsageError(f"list takes nothing or --packages; got {' '.join(words)}")
     print("algorithms")
     for name, kind in ALGORITHMS.items():
         print(f"  {name:6}{describe(kind)}")

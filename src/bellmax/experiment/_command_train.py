@@ -40,7 +40,7 @@ def train(words: list[str]) -> int:
         raise UsageError(f"train takes an algorithm and an environment; {names[2]!r} is one word too many")
     if len(names) == 1 and not asks_help(flags):
         raise UsageError(f"train {algorithm} needs an environment; `bellmax list` names them")
-    environment = choose("environment", names[1], envs.names()) if len(names) == 2 else ""
+    environment = _known(names[1]) if len(names) == 2 else ""
     preset = preset_of(algorithm, environment, value_of("--preset", flags))
     out = Path("runs") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
     options, extra = parse(_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
@@ -57,7 +57,7 @@ def train(words: list[str]) -> int:
         {name: getattr(options, name) for name in hyperparameters_of(algorithm)},
     )
     evaluation, interrupted_by = train_run(
-        configuration, options.out, replace=options.replace, episodes=options.episodes
+        configuration, options.out, replace=options.replace, episodes=options.episodes, workers=options.workers
     )
     if interrupted_by is not None:
         print(f"interrupted; {options.out} holds the agent as it was", file=sys.stderr)
@@ -66,17 +66,26 @@ def train(words: list[str]) -> int:
     return 0
 
 
+def _known(environment: str) -> str:
+    try:
+        envs.check_name(environment)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(str(error)) from error
+    return environment
+
+
 def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
     """Makes the flags of `train`: those of every run, and the algorithm's hyperparameters with the preset's values."""
     types = {RealScalarLike: float, Scheduled: str}
     run = [
         flag("steps", int, preset["steps"], "Environment steps of each seed; whole updates within them."),
         flag("num_envs", int, preset["num_envs"], "Environments that act at once."),
-        flag("seeds", int, 1, "Number of seeds, trained in one compiled program."),
+        flag("seeds", int, 1, "Number of seeds, trained in one compiled program, or outside JAX one after another."),
         flag("key", int, 0, "Number from which all randomness comes."),
         flag("out", Path, out, "Run folder."),
         switch("replace", "Delete the run folder first if it exists."),
         flag("episodes", int, 128, "Episodes of each seed in the final evaluation."),
+        flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
         flag(
             "preset",
             str | None,

@@ -12,6 +12,7 @@ import jax
 from .. import algorithms, envs
 from .._core import RealScalarLike, Scheduled
 from ..training import Trainer
+from ._host_trainer import HostTrainer
 from ._presets import DEFAULTS, PRESETS
 from ._schedules import parse_schedule
 
@@ -49,8 +50,12 @@ class Configuration:
             raise UsageError(f"seeds must be at least 1; got {self.seeds}")
         check_key(self.key)
 
-    def trainer(self) -> Trainer:
-        """Makes the trainer; a wrong value raises `UsageError`."""
+    def trainer(self, workers: int = 0) -> Trainer | HostTrainer:
+        """Makes the trainer; a wrong value raises `UsageError`.
+
+        Args:
+            workers: Processes that step the environments, where those are not JAX.
+        """
         kind = ALGORITHMS[choose("algorithm", self.algorithm, ALGORITHMS)]
         known = hyperparameters_of(self.algorithm)
         values = {}
@@ -59,11 +64,17 @@ class Configuration:
                 scheduled = known[choose("hyperparameter", name, known)].type is Scheduled
                 values[name] = parse_schedule(str(value), self.steps) if scheduled else value
                 values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
-            trainer = Trainer(kind(**values), envs.make(self.environment), self.num_envs)
+            environment = envs.make(self.environment)
+            if isinstance(environment, envs.AbstractHostEnvironment):
+                trainer = HostTrainer(kind(**values), environment, self.num_envs, workers)
+            else:
+                trainer = Trainer(kind(**values), environment, self.num_envs)
             # Spaces, sizes and knobs that do not fit show here.
             eqx.filter_eval_shape(lambda key: trainer.step(trainer.init(key)), jax.random.key(0))
         except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error
+        if workers and isinstance(trainer, Trainer):
+            raise UsageError(f"workers are for environments outside JAX; {self.environment} is compiled with the rest")
         if self.steps < trainer.steps_per_call:
             raise UsageError(
                 f"steps must cover one update, {trainer.steps_per_call} environment steps; got {self.steps}"
@@ -123,7 +134,7 @@ def preset_of(algorithm: str, environment: str, name: str | None) -> dict[str, A
     plain = DEFAULTS[algorithm] | {name: each.default for name, each in hyperparameters_of(algorithm).items()}
     presets = PRESETS[algorithm]
     if name is None:
-        return plain | presets.get(environment, {})
+        return plain | presets.get(environment, presets.get(environment.removeprefix("gymnasium/"), {}))
     return plain | (presets | {"none": {}})[choose("preset", name, [*presets, "none"])]
 
 

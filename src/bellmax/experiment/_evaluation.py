@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..training import Trainer, evaluate
+from ..training import Episodes, Trainer, evaluate
+from ._host_evaluate import evaluate_on_host
+from ._host_trainer import HostTrainer
 from ._statistics import bootstrap_interval
 
 _EVALUATION_STREAM = 2**32 - 1
@@ -54,7 +56,7 @@ class Evaluation:
 
 
 def evaluate_agent(
-    trainer: Trainer, state: Any, *, steps: int, key: int = 0, episodes: int = 128, sampled: bool = False
+    trainer: Trainer | HostTrainer, state: Any, *, steps: int, key: int = 0, episodes: int = 128, sampled: bool = False
 ) -> Evaluation:
     """Plays whole episodes with each seed's policy.
 
@@ -69,10 +71,26 @@ def evaluate_agent(
     Returns:
         The figures.
     """
-    arrays, rest = eqx.partition(state, eqx.is_array)
-    seeds = jax.tree.leaves(arrays)[0].shape[0]
+    seeds = jax.tree.leaves(eqx.filter(state, eqx.is_array))[0].shape[0]
     stream = jax.random.fold_in(jax.random.key(key), _EVALUATION_STREAM)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(stream, jnp.arange(seeds))
+    step = jnp.asarray(steps, float)
+    if isinstance(trainer, HostTrainer):
+        played = evaluate_on_host(trainer, state, step=step, keys=keys, episodes=episodes, explore=sampled)
+    else:
+        played = _evaluate_seeds(trainer, state, step=step, keys=keys, episodes=episodes, explore=sampled)
+    returns = np.asarray(played.episode_return, np.float64)
+    means = returns.mean(axis=1)
+    low, high = bootstrap_interval(means if seeds > 1 else returns[0], seed=key)
+    unfinished = int(np.sum(~np.asarray(played.finished)))
+    return Evaluation(
+        float(means.mean()), low, high, episodes, seeds, unfinished, sampled, key, [float(mean) for mean in means]
+    )
+
+
+def _evaluate_seeds(trainer: Trainer, state: Any, *, step, keys, episodes: int, explore: bool) -> Episodes:
+    """Plays with all seeds' policies in one compiled program."""
+    arrays, rest = eqx.partition(state, eqx.is_array)
 
     @jax.jit
     @jax.vmap
@@ -81,17 +99,10 @@ def evaluate_agent(
             trainer.algorithm,
             trainer.environment,
             eqx.combine(arrays, rest),
-            step=jnp.asarray(steps, float),
+            step=step,
             key=key,
             episodes=episodes,
-            explore=sampled,
+            explore=explore,
         )
 
-    played = play(arrays, keys)
-    returns = np.asarray(played.episode_return, np.float64)
-    means = returns.mean(axis=1)
-    low, high = bootstrap_interval(means if seeds > 1 else returns[0], seed=key)
-    unfinished = int(np.sum(~np.asarray(played.finished)))
-    return Evaluation(
-        float(means.mean()), low, high, episodes, seeds, unfinished, sampled, key, [float(mean) for mean in means]
-    )
+    return play(arrays, keys)

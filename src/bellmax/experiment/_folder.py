@@ -16,9 +16,10 @@ import jax.numpy as jnp
 from .._core import Counter
 from ..training import Trainer, TrainState
 from ._configuration import Configuration, UsageError
+from ._host_trainer import HostTrainer
 
 _FILES = {"agent", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
-_PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "flashbax")
+_PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium", "flashbax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Agent:
     """
 
     configuration: Configuration
-    trainer: Trainer
+    trainer: Trainer | HostTrainer
     state: Any
     steps: int
 

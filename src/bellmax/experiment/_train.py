@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from .._core import Mean
-from ..training import Trainer, TrainState, train_chunk
+from ..envs import HostEnvironmentError
+from ..training import Trainer, TrainState
 from ._configuration import Configuration
+from ._drivers import AbstractDriver, drivers_of, join_states
 from ._evaluation import Evaluation, evaluate_agent
 from ._folder import RunFolder, seed_keys
+from ._host_loop import opened
+from ._host_trainer import HostTrainer
 from ._plot import plot_curve
 from ._progress import Report, show_progress
 
@@ -32,7 +35,7 @@ class Interruption:
 
 
 def train_run(
-    configuration: Configuration, out: str | Path, *, replace: bool = False, episodes: int = 128
+    configuration: Configuration, out: str | Path, *, replace: bool = False, episodes: int = 128, workers: int = 0
 ) -> tuple[Evaluation | None, int | None]:
     """Trains, evaluates and leaves a run folder.
 
@@ -44,23 +47,26 @@ def train_run(
         out: The run folder.
         replace: Whether a run folder that exists may be deleted.
         episodes: Episodes of each seed in the final evaluation.
+        workers: Processes that step environments outside JAX; the numbers do not depend on it.
 
     Returns:
         The final evaluation, or None if the run was interrupted, and the number of the signal that did.
 
     Raises:
         UsageError: If the configuration does not fit, or the folder exists.
+        HostEnvironmentError: If an environment outside JAX fails; the agent is saved as of the last update.
     """
-    trainer = configuration.trainer()
+    trainer = configuration.trainer(workers)
     folder = RunFolder(Path(out))
     folder.create(configuration, replace=replace)
     calls = configuration.steps // trainer.steps_per_call
     total = calls * trainer.steps_per_call
     _write_status(folder, "running", 0, total)
     try:
-        with _interruptible() as interruption:
-            with show_progress(total, configuration.seeds) as report:
-                state, done = _train(trainer, configuration, folder, calls, interruption, report)
+        with contextlib.ExitStack() as lanes, _interruptible() as interruption:
+            if isinstance(trainer, HostTrainer):
+                trainer = lanes.enter_context(opened(trainer))
+            state, done = _train(trainer, configuration, folder, calls, interruption)
             folder.save_agent(state)
             rows = folder.read_metrics()
             if rows:
@@ -82,51 +88,75 @@ def train_run(
 
 
 def _train(
-    trainer: Trainer,
+    trainer: Trainer | HostTrainer,
     configuration: Configuration,
     folder: RunFolder,
     calls: int,
     interruption: Interruption,
-    report: Report,
 ) -> tuple[TrainState, int]:
-    """Runs the compiled loop row by row; returns the state and the environment steps of each seed."""
+    """Trains every seed; returns their state and the environment steps of the last that ran."""
+    keys, states, steps = seed_keys(configuration), [], 0
+    at_once = configuration.seeds if isinstance(trainer, Trainer) else 1
+    total = calls * trainer.steps_per_call
+    with show_progress(total * configuration.seeds // at_once, at_once) as report:
+        try:
+            for place, driver in enumerate(drivers_of(trainer, keys)):
+                with driver:
 
-    def chunk_of_seeds(state, calls):
-        return jax.vmap(lambda state: train_chunk(trainer, state, calls))(state)
+                    def report_here(steps, episode_return, before=place * total):
+                        report(before + steps, episode_return)
 
-    state = jax.jit(jax.vmap(trainer.init))(seed_keys(configuration))
-    chunk = jax.jit(chunk_of_seeds, donate_argnums=0).lower(state, 1).compile()
+                    try:
+                        steps = _run(driver, folder, calls, trainer.steps_per_call, interruption, report_here)
+                    finally:
+                        states.append(driver.state)
+                if interruption.signal is not None:
+                    break
+        except HostEnvironmentError:
+            folder.save_agent(join_states(trainer, states, keys))
+            raise
+    return join_states(trainer, states, keys), steps
+
+
+def _run(
+    driver: AbstractDriver,
+    folder: RunFolder,
+    calls: int,
+    steps_per_call: int,
+    interruption: Interruption,
+    report: Report,
+) -> int:
+    """Runs a driver row by row; returns the environment steps of each of its seeds."""
     report(0, None)
     start = time.perf_counter()
     done, size = 0, 1
     for row_end in np.linspace(0, calls, min(_ROWS, calls) + 1).astype(int)[1:]:
-        metrics = None
+        before = done
         while done < row_end and interruption.signal is None:
             size = min(size, int(row_end) - done)
             begin = time.perf_counter()
-            state, new = jax.block_until_ready(chunk(state, size))
+            driver.advance(size)
             done += size
-            metrics = new if metrics is None else jax.tree.map(np.add, metrics, new)
             size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
-            report(done * trainer.steps_per_call, None)
-        if metrics is not None:
-            steps = done * trainer.steps_per_call
-            rows = _rows(metrics, steps, time.perf_counter() - start, configuration.seeds)
+            report(done * steps_per_call, None)
+        if done > before:
+            steps = done * steps_per_call
+            rows = _rows(driver.take_metrics(), steps, time.perf_counter() - start, driver.seeds)
             folder.append_metrics(rows)
-            _write_status(folder, "running", steps, calls * trainer.steps_per_call)
+            _write_status(folder, "running", steps, calls * steps_per_call)
             returns = [row["episode_return"] for row in rows if np.isfinite(row["episode_return"])]
             report(steps, float(np.mean(returns)) if returns else None)
-    return state, done * trainer.steps_per_call
+    return done * steps_per_call
 
 
-def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: int) -> list[dict[str, float]]:
+def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[int]) -> list[dict[str, float]]:
     """Makes a row a seed; a metric without weight is NaN."""
     values = {name: np.asarray(metric.value, np.float64) for name, metric in metrics.items()}
     episodes = np.asarray(metrics["episode_return"].weight)
     return [
-        {"step": steps, "seed": seed, "seconds": round(seconds, 3), "episodes": int(episodes[seed])}
-        | {name: float(value[seed]) for name, value in values.items()}
-        for seed in range(seeds)
+        {"step": steps, "seed": seed, "seconds": round(seconds, 3), "episodes": int(episodes[place])}
+        | {name: float(value[place]) for name, value in values.items()}
+        for place, seed in enumerate(seeds)
     ]
 
 

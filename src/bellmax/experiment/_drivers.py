@@ -1,0 +1,136 @@
+"""What trains the seeds of a run: compiled and side by side, or outside JAX and one after another."""
+
+import abc
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from .._core import Mean
+from ..training import Local, Trainer, TrainState, train_chunk
+from ._host_loop import HostLoop
+from ._host_trainer import OUTSIDE, HostTrainer
+
+
+class AbstractDriver(abc.ABC):
+    """Trains some seeds; a context manager.
+
+    Attributes:
+        seeds: Which seeds of the run.
+    """
+
+    seeds: list[int]
+
+    @abc.abstractmethod
+    def __enter__(self) -> "AbstractDriver":
+        """Compiles, and starts what it needs."""
+
+    @abc.abstractmethod
+    def __exit__(self, *_) -> None:
+        """Ends what it started."""
+
+    @abc.abstractmethod
+    def advance(self, calls: int) -> None:
+        """Takes a number of trainer steps; returns when they are over."""
+
+    @abc.abstractmethod
+    def take_metrics(self) -> dict[str, Mean]:
+        """Returns the metrics since this was last called, with a leading axis of seeds."""
+
+    @property
+    @abc.abstractmethod
+    def state(self) -> TrainState:
+        """The state after the last step, with a leading axis of seeds."""
+
+
+def drivers_of(trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"]) -> Iterator[AbstractDriver]:
+    """Yields what trains the seeds, in their order."""
+    if isinstance(trainer, Trainer):
+        yield _Compiled(trainer, keys)
+    else:
+        for seed in range(len(keys)):
+            yield _Host(trainer, seed, keys[seed])
+
+
+def join_states(trainer: Trainer | HostTrainer, states: list[TrainState], keys: Key[Array, " seeds"]) -> TrainState:
+    """Puts the states of all drivers together; seeds that never began have their first.
+
+    Args:
+        trainer: What made them.
+        states: One a driver, in order; the last drivers may lack.
+        keys: One a seed.
+
+    Returns:
+        The state, every leaf with a leading axis of seeds; outside JAX without its `local` half.
+    """
+    if isinstance(trainer, Trainer):
+        return states[0]
+    known = sum(len(state.shared.key) for state in states)
+    fresh = [jax.jit(jax.vmap(trainer.init))(keys[seed : seed + 1]) for seed in range(known, len(keys))]
+    shared = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[state.shared for state in [*states, *fresh]])
+    return TrainState(shared, Local(OUTSIDE))
+
+
+class _Compiled(AbstractDriver):
+    """All seeds in one compiled program."""
+
+    def __init__(self, trainer: Trainer, keys: Key[Array, " seeds"]):
+        self.seeds = list(range(len(keys)))
+        self._trainer, self._keys, self._metrics = trainer, keys, None
+
+    def __enter__(self):
+        def chunk_of_seeds(state, calls):
+            return jax.vmap(lambda state: train_chunk(self._trainer, state, calls))(state)
+
+        self._state = jax.jit(jax.vmap(self._trainer.init))(self._keys)
+        self._chunk = jax.jit(chunk_of_seeds, donate_argnums=0).lower(self._state, 1).compile()
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def advance(self, calls):
+        self._state, new = jax.block_until_ready(self._chunk(self._state, calls))
+        self._metrics = new if self._metrics is None else jax.tree.map(np.add, self._metrics, new)
+
+    def take_metrics(self):
+        metrics, self._metrics = self._metrics, None
+        assert metrics is not None
+        return metrics
+
+    @property
+    def state(self):
+        return self._state
+
+
+class _Host(AbstractDriver):
+    """One seed on environments outside JAX."""
+
+    def __init__(self, trainer: HostTrainer, seed: int, key: Key[Array, ""]):
+        self.seeds, self._loop = [seed], None
+        self._trainer, self._key = trainer, key
+
+    def __enter__(self):
+        self._loop = HostLoop(self._trainer, self._key)
+        return self
+
+    def __exit__(self, *_):
+        self._started.close()
+
+    def advance(self, calls):
+        for _ in range(calls):
+            self._started.step()
+
+    def take_metrics(self):
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[None], self._started.take_metrics())
+
+    @property
+    def state(self):
+        return jax.tree.map(lambda leaf: leaf[None], self._started.state)
+
+    @property
+    def _started(self) -> HostLoop:
+        assert self._loop is not None
+        return self._loop
