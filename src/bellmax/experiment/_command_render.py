@@ -17,6 +17,7 @@ from .. import envs
 from .._core import clip_to
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment, AbstractHostEnvironment, GymnasiumEnvironment
+from ._compile import compiled
 from ._configuration import UsageError, check_key
 from ._flags import flag, parse, positional
 from ._folder import Agent, load_agent
@@ -100,8 +101,8 @@ class _Policy:
             action, _, memory = algorithm.act(state, observation, memory, step=steps, key=key, explore=False)
             return clip_to(spaces.action, action), memory
 
-        compiled = jax.jit(act)
-        self._act = lambda observation, memory, key: compiled(arrays, observation, memory, key)
+        act_once = compiled(act)
+        self._act = lambda observation, memory, key: act_once(arrays, observation, memory, key)
 
     def __call__(self, observation: Any, key: Key[Array, ""]) -> Any:
         """Chooses the next action of the episode."""
@@ -112,8 +113,8 @@ class _Policy:
 def _play(environment: AbstractEnvironment, policy: _Policy, key: Key[Array, ""], max_steps: int):
     """Plays one episode and returns its states, the last one included, and its rewards."""
     reset_key, play_key = jax.random.split(key)
-    step = jax.jit(lambda state, action, key: environment.step(state, action, key=key))
-    state, observation = jax.jit(lambda key: environment.reset(key=key))(reset_key)
+    step = compiled(lambda state, action, key: environment.step(state, action, key=key))
+    state, observation = compiled(lambda key: environment.reset(key=key))(reset_key)
     states, rewards = [state], []
     for time in range(max_steps):
         act_key, step_key = jax.random.split(jax.random.fold_in(play_key, time))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Key
 
 from .._core import Mean
 from ..training import Local, Trainer, TrainState, train_chunk
+from ._compile import compiled
 from ._host_loop import HostLoop
 from ._host_trainer import OUTSIDE, HostTrainer
 
@@ -68,7 +69,7 @@ def join_states(trainer: Trainer | HostTrainer, states: list[TrainState], keys: 
     if isinstance(trainer, Trainer):
         return states[0]
     known = sum(len(state.shared.key) for state in states)
-    fresh = [jax.jit(jax.vmap(trainer.init))(keys[seed : seed + 1]) for seed in range(known, len(keys))]
+    fresh = [compiled(jax.vmap(trainer.init))(keys[seed : seed + 1]) for seed in range(known, len(keys))]
     shared = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[state.shared for state in [*states, *fresh]])
     return TrainState(shared, Local(OUTSIDE))
 
@@ -84,8 +85,8 @@ class _Compiled(AbstractDriver):
         def chunk_of_seeds(state, calls):
             return jax.vmap(lambda state: train_chunk(self._trainer, state, calls))(state)
 
-        self._state = jax.jit(jax.vmap(self._trainer.init))(self._keys)
-        self._chunk = jax.jit(chunk_of_seeds, donate_argnums=0).lower(self._state, 1).compile()
+        self._state = compiled(jax.vmap(self._trainer.init))(self._keys)
+        self._chunk = compiled(chunk_of_seeds, donate_argnums=0).lower(self._state, 1).compile()
         return self
 
     def __exit__(self, *_):

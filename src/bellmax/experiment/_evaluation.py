@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..training import Episodes, Trainer, evaluate
+from ._compile import compiled
 from ._host_evaluate import evaluate_on_host
 from ._host_trainer import HostTrainer
 from ._statistics import bootstrap_interval
@@ -92,7 +93,7 @@ def _evaluate_seeds(trainer: Trainer, state: Any, *, step, keys, episodes: int, 
     """Plays with all seeds' policies in one compiled program."""
     arrays, rest = eqx.partition(state, eqx.is_array)
 
-    @jax.jit
+    @compiled
     @jax.vmap
     def play(arrays, key):
         return evaluate(

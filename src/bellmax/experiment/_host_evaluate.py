@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from .._core import clip_to, lane_keys
 from ..envs import AbstractHostVectorEnv
 from ..training import Episodes
+from ._compile import compiled
 from ._host_loop import opened, seed_of, to_host
 from ._host_trainer import HostTrainer, where_lanes
 
@@ -65,7 +66,7 @@ class _Policy:
         self._trainer = trainer
         self._algorithm, self._spaces = trainer.algorithm, trainer.environment.spaces
         self._rest, self._step, self._lanes, self._explore = rest, step, trainer.num_envs, explore
-        self._act = jax.jit(self._act_all)
+        self._act = compiled(self._act_all)
 
     def of(self, arrays: Any, key: Key[Array, ""]) -> tuple[int, Callable[[Any, np.ndarray], np.ndarray]]:
         """Returns a seed for the lanes, and what takes observations and beginnings to actions."""

@@ -12,6 +12,7 @@ from .._core import Mean, Transition, clip_to, example, lane_keys
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractHostEnvironment, AbstractHostVectorEnv
 from ..training import Learner, Local, Shared, TrainState
+from ._compile import compiled
 
 OUTSIDE: Any = None
 """What `Local.lanes` is where the environments are not JAX and are no part of the state."""
@@ -143,10 +144,10 @@ class Programs:
         self._replay = jax.tree.structure(state.local.replay)
         self._metrics = metrics
         self.has_memory = bool(jax.tree.leaves(jax.eval_shape(trainer.init_memory)))
-        self.start = jax.jit(self._start)
-        self.act = jax.jit(self._act)
-        self.learn = jax.jit(self._learn, donate_argnums=0)
-        self.more_keys = jax.jit(self._more_keys)
+        self.start = compiled(self._start)
+        self.act = compiled(self._act)
+        self.learn = compiled(self._learn, donate_argnums=0)
+        self.more_keys = compiled(self._more_keys)
 
     def state(self, learned: Learned, key: Key[Array, ""]) -> TrainState:
         """Returns the state of the run as a tree."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import envs
 from .._core import example
+from ._compile import compiled
 
 CELLS = ("reset and step", "truncation right", "trains", "renders")
 _LANES = 16
@@ -142,7 +143,7 @@ def _play(environment: envs.AbstractEnvironment, limit: int) -> tuple[np.ndarray
 
         return jax.lax.scan(step, environment.reset(key=key)[0], jnp.arange(limit))[1]
 
-    ends = jax.jit(jax.vmap(episode, out_axes=1))(jax.random.split(jax.random.key(0), _LANES))
+    ends = compiled(jax.vmap(episode, out_axes=1))(jax.random.split(jax.random.key(0), _LANES))
     return np.asarray(ends[0]), np.asarray(ends[1])
 
 
