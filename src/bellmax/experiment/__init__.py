@@ -7,5 +7,9 @@ from ._evaluation import Evaluation as Evaluation
 from ._evaluation import evaluate_agent as evaluate_agent
 from ._folder import Agent as Agent
 from ._folder import load_agent as load_agent
+from ._host_evaluate import evaluate_on_host as evaluate_on_host
+from ._host_loop import HostLoop as HostLoop
+from ._host_trainer import HostTrainer as HostTrainer
 from ._statistics import bootstrap_interval as bootstrap_interval
 from ._train import train_run as train_run
+from ._workers import WorkerError as WorkerError
