@@ -167,6 +167,27 @@ def test_every_space_crosses_the_border(kind):
     assert [env.took[0]["push"].tolist() for env in made()] == [[0.5], [1.5]]
 
 
+class Narrow(gymnasium.Env):
+    """Refuses an action outside bounds that float32 cannot hold."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-0.1, 0.1, (1,), np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
+def test_action_at_a_bound_of_float64_stays_inside():
+    lanes = GymnasiumEnvironment.of(Narrow).start(2)
+    lanes.reset(seed=0)
+    assert float(np.float32(0.1)) > 0.1
+    lanes.step(np.array([[0.1], [-0.1]], np.float32))
+
+
 class Faulty(gymnasium.Env):
     """Does one wrong thing once the action asks for it."""
 

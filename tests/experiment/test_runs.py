@@ -194,6 +194,23 @@ def test_ctrl_c_saves_the_agent_and_says_how_far_it_came(tmp_path, monkeypatch):
     assert not (out / "evaluation.json").exists()
 
 
+def test_seeds_that_never_began_are_not_evaluated(tmp_path, monkeypatch):
+    write = training_run.RunFolder.append_metrics
+
+    def interrupt_after_first_row(folder, rows):
+        write(folder, rows)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(training_run.RunFolder, "append_metrics", interrupt_after_first_row)
+    out = tmp_path / "run"
+    words = ["train", "ppo", "gymnasium/CartPole-v1", *FAST, "--seeds", "3", "--out", str(out)]
+    assert main(words) == 130
+    with pytest.warns(UserWarning, match="before all seeds began; 1 of 3"):
+        agent = load_agent(out)
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(eqx.filter(agent.state, eqx.is_array))} == {1}
+    assert agent.steps > 0
+
+
 def test_run_that_fails_says_so_and_how_far_it_came(tmp_path, monkeypatch):
     def fail(folder, rows):
         raise OSError("no space left on device")

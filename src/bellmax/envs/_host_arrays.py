@@ -176,6 +176,9 @@ def _outward(space: "Space[Any]") -> Callable[[Any], Any]:
 
         return convert_parts
     start, dtype = _start_of(space), space.dtype
+    bounds = getattr(space, "low", None), getattr(space, "high", None)
+    if bounds[0] is not None:  # they may be of a wider type than the policy's actions
+        return lambda action: np.clip(np.asarray(action, dtype), *bounds)
     if start is None:
         return lambda action: np.array(action, dtype)
     return lambda action: np.asarray(action).astype(dtype) + start.astype(dtype)

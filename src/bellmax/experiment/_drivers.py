@@ -43,7 +43,7 @@ class AbstractDriver(abc.ABC):
     @property
     @abc.abstractmethod
     def state(self) -> TrainState:
-        """The state after the last step, with a leading axis of seeds."""
+        """The state after the last step, with a leading axis of seeds; outside JAX without its `local` half."""
 
 
 def drivers_of(trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"]) -> Iterator[AbstractDriver]:
@@ -69,8 +69,9 @@ def join_states(trainer: Trainer | HostTrainer, states: list[TrainState], keys: 
     if isinstance(trainer, Trainer):
         return states[0]
     known = sum(len(state.shared.key) for state in states)
-    fresh = [compiled(jax.vmap(trainer.init))(keys[seed : seed + 1]) for seed in range(known, len(keys))]
-    shared = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[state.shared for state in [*states, *fresh]])
+    first = compiled(jax.vmap(lambda key: trainer.init(key).shared))
+    fresh = [first(keys[seed : seed + 1]) for seed in range(known, len(keys))]
+    shared = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[state.shared for state in states], *fresh)
     return TrainState(shared, Local(OUTSIDE))
 
 
@@ -129,7 +130,7 @@ class _Host(AbstractDriver):
 
     @property
     def state(self):
-        return jax.tree.map(lambda leaf: leaf[None], self._started.state)
+        return TrainState(jax.tree.map(lambda leaf: leaf[None], self._started.state.shared), Local(OUTSIDE))
 
     @property
     def _started(self) -> HostLoop:

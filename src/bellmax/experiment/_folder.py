@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._core import Counter
 from ..training import Trainer, TrainState
@@ -108,7 +110,7 @@ def load_agent(run: str | Path) -> Agent:
         run: The folder.
 
     Returns:
-        The agent; member `i` of the seeds is `jax.tree.map(lambda leaf: leaf[i], agent.state)` where leaves are arrays.
+        The agent, without seeds that never began; member `i` of the others is `jax.tree.map(lambda leaf: leaf[i], agent.state)` where leaves are arrays.
 
     Raises:
         UsageError: If the folder is no run folder, or holds no agent that fits its configuration.
@@ -121,8 +123,15 @@ def load_agent(run: str | Path) -> Agent:
     expected = eqx.filter_eval_shape(jax.vmap(trainer.init), seed_keys(configuration))
     saved = _load_arrays(folder.path / "agent", _saved_part(expected))
     rest = eqx.filter(expected.shared.algorithm, _is_shaped, inverse=True)
-    steps = Counter(saved["steps"].high[0], saved["steps"].low[0])
-    return Agent(configuration, trainer, eqx.combine(saved["algorithm"], rest), int(steps))
+    steps = [int(Counter(*words)) for words in zip(saved["steps"].high, saved["steps"].low, strict=True)]
+    begun = np.flatnonzero(steps)
+    if 0 < len(begun) < len(steps):
+        warnings.warn(
+            f"{folder.path}: the run ended before all seeds began; {len(begun)} of {len(steps)} are loaded",
+            stacklevel=2,
+        )
+        saved["algorithm"] = jax.tree.map(lambda leaf: leaf[begun], saved["algorithm"])
+    return Agent(configuration, trainer, eqx.combine(saved["algorithm"], rest), max(steps))
 
 
 def _load_arrays(path: Path, expected: Any) -> Any:
