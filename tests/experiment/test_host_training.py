@@ -228,3 +228,18 @@ def test_what_does_not_fit_is_said_at_once():
         HostTrainer(PPO, GymnasiumEnvironment.of(GymnasiumSteps), 4, workers=5)
     with pytest.raises(ValueError, match="workers must be 0"):
         HostTrainer(PPO, vector(AutoresetMode.DISABLED), 4, workers=2)
+
+
+def test_state_outlives_the_next_step():
+    trainer = HostTrainer(algorithms.PPO(rollout_length=4, minibatches=1), vector("SameStep", 2), 2)
+    with HostLoop(trainer, jax.random.key(0)) as loop:
+        state = loop.state
+        loop.step()
+        assert int(state.shared.steps) == 0
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter(state, eqx.is_inexact_array)))
+        assert int(loop.state.shared.steps) == 8
+
+
+def test_compiled_environments_belong_to_the_other_trainer():
+    with pytest.raises(TypeError, match=r"use training\.Trainer"):
+        HostTrainer(algorithms.PPO(), envs.make("toy/chain"), 2)

@@ -66,6 +66,7 @@ def test_agent_learned_and_its_leaves_have_a_seeds_axis(run, capsys):
     assert evaluated(capsys, run)["mean"] == 1.0
 
 
+@pytest.mark.slow
 def test_flags_may_stand_before_the_names(run, tmp_path, capsys):
     assert main(["evaluate", "--episodes", "8", "--json", str(run)]) == 0
     assert json.loads(capsys.readouterr().out)["episodes"] == 8
@@ -101,6 +102,7 @@ def test_evaluation_repeats_for_a_key_and_is_what_the_run_wrote(run, capsys):
     assert (first["episodes"], first["seeds"]) == (8, 2)
 
 
+@pytest.mark.slow
 def test_sampled_evaluation_explores(tmp_path, capsys):
     # A learning rate of zero leaves the first policy, which is nearly uniform: its mode always pays the same, its
     # samples do not.

@@ -22,7 +22,6 @@ from ._make import names as names
 from ._playground import PlaygroundEnvironment as PlaygroundEnvironment
 from ._protocol import AbstractEnvironment as AbstractEnvironment
 from ._protocol import Step as Step
-from ._serve import serve_lanes as serve_lanes
 from ._toy import Bandit as Bandit
 from ._toy import Chain as Chain
 from ._toy import Recall as Recall

@@ -113,7 +113,7 @@ class GymnasiumLanes(AbstractHostVectorEnv):
             try:
                 self._border.write(observation, lane, env.reset(seed=each)[0])
             except Exception as error:
-                raise HostEnvironmentError(f"lane {lane} at reset: {error!r}") from error
+                raise HostEnvironmentError(f"at reset: {error!r}", lane) from error
         return observation
 
     def step(self, action: Any) -> HostStep:
@@ -130,7 +130,7 @@ class GymnasiumLanes(AbstractHostVectorEnv):
                 if reward - reward != 0:
                     raise ValueError(f"the reward is {reward}; it must be finite")
         except Exception as error:
-            raise HostEnvironmentError(f"lane {lane}: {error!r}") from error
+            raise HostEnvironmentError(repr(error), lane) from error
         start = observation
         if True in terminated or True in truncated:
             start = self._start_anew(observation, [end or cut for end, cut in zip(terminated, truncated, strict=True)])
@@ -155,5 +155,5 @@ class GymnasiumLanes(AbstractHostVectorEnv):
                 try:
                     self._border.write(start, lane, self._envs[lane].reset()[0])
                 except Exception as error:
-                    raise HostEnvironmentError(f"lane {lane} at reset: {error!r}") from error
+                    raise HostEnvironmentError(f"at reset: {error!r}", lane) from error
         return start

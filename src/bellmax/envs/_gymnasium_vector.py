@@ -91,7 +91,7 @@ class GymnasiumVectorEnv(AbstractHostVectorEnv):
             raise HostEnvironmentError(f"the rewards have shape {reward.shape}; expected {(self.num_envs,)}")
         if not np.isfinite(reward).all():
             lane = int(np.flatnonzero(~np.isfinite(reward))[0])
-            raise HostEnvironmentError(f"lane {lane}: the reward is {reward[lane]}; it must be finite")
+            raise HostEnvironmentError(f"the reward is {reward[lane]}; it must be finite", lane)
         return reward
 
     def _final(self, seen: Any, ended: np.ndarray, info: dict[str, Any]) -> Any:
@@ -106,7 +106,7 @@ class GymnasiumVectorEnv(AbstractHostVectorEnv):
             try:
                 self._border.write(observation, lane, _lane_of(final, lane))
             except Exception as error:
-                raise HostEnvironmentError(f"lane {lane}, final observation: {error!r}") from error
+                raise HostEnvironmentError(f"final observation: {error!r}", lane) from error
         return observation
 
 

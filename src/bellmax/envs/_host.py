@@ -10,7 +10,16 @@ from .._core import Spaces
 
 
 class HostEnvironmentError(RuntimeError):
-    """An environment outside JAX raised, or gave what it must not; the message names the lane."""
+    """An environment outside JAX raised, or gave what it must not; the message names the lane.
+
+    Attributes:
+        reason: What went wrong.
+        lane: Where; None for no lane of its own.
+    """
+
+    def __init__(self, reason: str, lane: int | None = None):
+        super().__init__(reason if lane is None else f"lane {lane}: {reason}")
+        self.reason, self.lane = reason, lane
 
 
 class HostStep(NamedTuple):

@@ -11,7 +11,7 @@ import traceback
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ._host import AbstractHostEnvironment
+from ._host import AbstractHostEnvironment, HostEnvironmentError
 
 _LAST_SECONDS = 2.0
 """How long a worker may take to end in order once its parent has died."""
@@ -29,7 +29,8 @@ def serve_lanes(environment: AbstractHostEnvironment, num_envs: int, first: int,
         first: Index of the first among the lanes of all workers.
         connection: To who asks.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     lanes = None
     try:
@@ -41,9 +42,10 @@ def serve_lanes(environment: AbstractHostEnvironment, num_envs: int, first: int,
     except (EOFError, ConnectionError):  # the parent hung up
         pass
     except Exception as error:
-        where = f"its lane 0 is lane {first}: " if first else ""
+        if isinstance(error, HostEnvironmentError) and error.lane is not None:
+            error = HostEnvironmentError(error.reason, first + error.lane)
         with contextlib.suppress(OSError):
-            _answer(connection, "raised", (f"{where}{error}", traceback.format_exc()))
+            _answer(connection, "raised", (str(error), traceback.format_exc()))
     finally:
         if lanes is not None:
             with contextlib.suppress(Exception):

@@ -65,12 +65,13 @@ class Configuration:
                 values[name] = parse_schedule(str(value), self.steps) if scheduled else value
                 values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
             environment = envs.make(self.environment)
+            # Spaces, sizes and knobs that do not fit show here.
             if isinstance(environment, envs.AbstractHostEnvironment):
                 trainer = HostTrainer(kind(**values), environment, self.num_envs, workers)
+                _ = trainer.programs
             else:
                 trainer = Trainer(kind(**values), environment, self.num_envs)
-            # Spaces, sizes and knobs that do not fit show here.
-            eqx.filter_eval_shape(lambda key: trainer.step(trainer.init(key)), jax.random.key(0))
+                eqx.filter_eval_shape(lambda key: trainer.step(trainer.init(key)), jax.random.key(0))
         except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error
         if workers and isinstance(trainer, Trainer):

@@ -110,7 +110,8 @@ def load_agent(run: str | Path) -> Agent:
         run: The folder.
 
     Returns:
-        The agent, without seeds that never began; member `i` of the others is `jax.tree.map(lambda leaf: leaf[i], agent.state)` where leaves are arrays.
+        The agent, without seeds that never began; member `i` of the others is
+        `jax.tree.map(lambda leaf: leaf[i], agent.state)` where leaves are arrays.
 
     Raises:
         UsageError: If the folder is no run folder, or holds no agent that fits its configuration.

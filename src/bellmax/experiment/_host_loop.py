@@ -75,8 +75,9 @@ class HostLoop:
 
     @property
     def state(self) -> TrainState:
-        """The state after the last update that finished."""
-        return self._programs.state(self._learned, jax.random.wrap_key_data(self._key))
+        """The state after the last update that finished: a copy, since the next step reuses its memory."""
+        state = self._programs.state(self._learned, jax.random.wrap_key_data(self._key))
+        return jax.tree.map(jnp.copy, state)
 
     def take_metrics(self) -> dict[str, Mean]:
         """Returns the metrics since this was last called."""

@@ -77,6 +77,8 @@ class HostTrainer:
                 raise ValueError("HostTrainer: lanes that are there already cannot move to workers; workers must be 0")
         if not 0 <= self.workers <= self.num_envs:
             raise ValueError(f"HostTrainer: workers must be in [0, num_envs {self.num_envs}]; got {self.workers}")
+        if not isinstance(self.environment, AbstractHostEnvironment | AbstractHostVectorEnv):
+            raise TypeError(f"HostTrainer: {self.environment!r} is no environment outside JAX; use training.Trainer")
         _ = self.learner  # what does not fit shows at once
 
     @functools.cached_property
@@ -96,8 +98,8 @@ class HostTrainer:
         transition = jax.eval_shape(self._transition, shared.algorithm)
         return TrainState(shared, Local(OUTSIDE, self.learner.init_replay(transition)))
 
-    def step(self, state: TrainState) -> tuple[TrainState, dict[str, Mean]]:
-        """Learns from a rollout of zeros: only to see, under `jax.eval_shape`, whether all fits."""
+    def _learn_from_zeros(self, state: TrainState) -> tuple[TrainState, dict[str, Mean]]:
+        """Learns from a rollout of zeros: for `jax.eval_shape` only."""
         transition = self._transition(state.shared.algorithm)
         length = self.algorithm.requirements.rollout_length
         rollout = jax.tree.map(lambda leaf: jnp.zeros((length, self.num_envs, *leaf.shape), leaf.dtype), transition)
@@ -122,7 +124,7 @@ class HostTrainer:
         step, key = jnp.zeros(()), jax.random.key(0)
         action, extras, _ = self.algorithm.act(state, observation, memory, step=step, key=key)
         end = jnp.zeros((), bool)
-        return Transition(observation, action, jnp.zeros(()), observation, end, end, extras)
+        return Transition(observation, action, jnp.zeros((), jnp.float32), observation, end, end, extras)
 
 
 class Programs:
@@ -138,7 +140,7 @@ class Programs:
     def __init__(self, trainer: HostTrainer):
         self.trainer = trainer
         state = jax.eval_shape(trainer.init, jax.random.key(0))
-        metrics = jax.eval_shape(trainer.step, state)[1]
+        metrics = jax.eval_shape(trainer._learn_from_zeros, state)[1]
         self._algorithm = jax.tree.structure(state.shared.algorithm)
         self._counter = jax.tree.structure(state.shared.steps)
         self._replay = jax.tree.structure(state.local.replay)

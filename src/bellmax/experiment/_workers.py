@@ -1,5 +1,6 @@
 """Environments in processes of their own."""
 
+import atexit
 import contextlib
 import itertools
 import multiprocessing
@@ -17,8 +18,8 @@ from ..envs import (
     HostEnvironmentError,
     HostStep,
     lane_seeds,
-    serve_lanes,
 )
+from ..envs._serve import serve_lanes
 
 _STEP_TIMEOUT = 60.0
 """Seconds that a step or a reset of one worker may take."""
@@ -81,6 +82,7 @@ class WorkerLanes(AbstractHostVectorEnv):
                 f"module: {error}"
             ) from error
         self._workers: list[_Worker] = []
+        atexit.register(self.close)  # before multiprocessing waits for processes that nothing else ends
         try:
             with _without_accelerators():
                 for index, lanes in enumerate(slices):
@@ -102,6 +104,7 @@ class WorkerLanes(AbstractHostVectorEnv):
 
     def close(self) -> None:
         """Ends the processes, by force where they do not end by themselves."""
+        atexit.unregister(self.close)
         for worker in self._workers:
             worker.hang_up()
         for worker in self._workers:
