@@ -35,7 +35,10 @@ for algorithm, name in (
 @pytest.mark.parametrize(
     ("setting", "continuous"),
     # gymnax's Pendulum mixes types in float64.
-    [("JAX_DEBUG_KEY_REUSE", "Pendulum-v1"), ("JAX_ENABLE_X64", "MountainCarContinuous-v0")],
+    [
+        ("JAX_DEBUG_KEY_REUSE", "Pendulum-v1"),
+        pytest.param("JAX_ENABLE_X64", "MountainCarContinuous-v0", marks=pytest.mark.slow),
+    ],
 )
 def test_training_passes_with(setting, continuous):
     program = PROGRAM.replace("CONTINUOUS", continuous)

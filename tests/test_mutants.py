@@ -432,8 +432,8 @@ MUTANTS = [
         "every device has the same lanes",
         _RANDOM,
         "lane_keys",
-        "first + jnp.arange(lanes, dtype=jnp.int32)",
-        "jnp.arange(lanes, dtype=jnp.int32)",
+        "(key, first + which)",
+        "(key, which)",
         helpers.check_lane_keys,
     ),
     Mutant(

@@ -12,6 +12,8 @@ from bellmax.algorithms import Batch, OffPolicy, Transition
 from sketches import SAC, RecurrentPPO
 from training.laws import REAL, assert_equal, avals, fast_jit, largest_difference
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pendulum():

@@ -75,6 +75,7 @@ def test_mass_and_mean_are_conserved():
         assert (projected >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUPPORTS)
 def test_no_mass_is_negative_and_none_strays(name):
     """Where differences of sums would leave crumbs: atoms clipped to an end, on atoms, or one float beside them."""

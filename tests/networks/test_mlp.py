@@ -59,6 +59,7 @@ def test_layers_of_one_shape_differ(getkey):
     assert not np.allclose(weights[0], weights[1])
 
 
+@pytest.mark.slow
 def test_vmap_equals_a_loop_over_examples_and_over_keys(getkey):
     network, x = MLP(jnp.zeros(3), 2, (4,), key=getkey()), jax.random.normal(getkey(), (5, 3))
     assert_close(jax.vmap(network)(x), jnp.stack([network(row) for row in x]))

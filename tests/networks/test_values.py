@@ -25,6 +25,7 @@ def test_mean_over_atoms_by_hand():
     assert_close(q(None), [2.25])
 
 
+@pytest.mark.slow
 def test_mean_over_atoms_equals_numpy_and_moves_no_atom():
     q = CategoricalMean(_Table(*float32(_LOGITS)), *float32(_ATOMS))
     assert_close(q(jnp.float32(1)), special.softmax(_LOGITS, axis=-1) @ _ATOMS)

@@ -186,6 +186,7 @@ def test_says_its_name_and_parameters(name):
     assert len(text.splitlines()) < 30
 
 
+@pytest.mark.slow
 @every
 def test_log_probs_entropies_and_divergences_are_float32_or_wider(name):
     actions, *numbers = _numbers(_make(name, jnp.bfloat16), jax.random.key(0))
