@@ -90,10 +90,18 @@ def _locate(find_bins, support, x):
     below, above = (support.at[bins + step].get(mode="promise_in_bounds") for step in (0, 1))
     width = above - below
     share = (x - below) / jnp.where(width > 0, width, 1)
-    # Beside an atom the bin on a grid may be the next one: then the share is 0 or 1, with the slope of that bin.
-    slope = share - jax.lax.stop_gradient(share)
-    share = jnp.where((x <= below) | (share < 0), slope, share)
-    return bins, jnp.where((x >= above) | (share > 1), 1 + slope, share)
+    return bins, _clip_to_unit(share)
+
+
+@jax.custom_jvp
+def _clip_to_unit(share):
+    """Clips, and keeps the slope: beside an atom the bin on a grid may be the next one, whose slope is then meant."""
+    return jnp.clip(share, 0, 1)
+
+
+@_clip_to_unit.defjvp
+def _slope_of_clip(primals, tangents):
+    return _clip_to_unit(*primals), tangents[0]
 
 
 def _shares(find_bins, support, atoms, masses):
