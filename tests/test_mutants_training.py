@@ -111,7 +111,10 @@ FAULTS = {
         laws.law_action_keys_differ_between_lanes,
     ),
     "collect: reset with the key of the step": Fault(
-        COLLECT, "ended, reset_keys)", "ended, step_keys)", laws.law_keys_differ
+        COLLECT,
+        "functools.partial(lane_keys, reset_key, count, axis_name)",
+        "lambda which: step_keys[which]",
+        laws.law_keys_differ,
     ),
     "collect: lanes numbered anew on each device": Fault(
         COLLECT,

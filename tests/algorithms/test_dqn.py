@@ -158,6 +158,38 @@ def test_own_network_is_used():
     assert laws.largest_difference(after.online, state.online) > 0
 
 
+@pytest.mark.parametrize("double", [False, True])
+def test_own_network_is_masked_in_acting_and_in_targets(double):
+    seen = []
+
+    def network(spaces, *, key):
+        def values(observation):
+            seen.append(set(observation))
+            return jnp.array([9.0, 2.0]) + observation["observation"][:2]
+
+        return values
+
+    dqn = DQN(network=network, discount=0.5, double=double, normalise_observations=True)
+    space = kinds.Dict({"observation": OBSERVATION, "action_mask": kinds.MultiBinary(2)})
+    state = dqn.init(Spaces(space, SPACES.action), key=jax.random.key(0))
+    masked = {"observation": jnp.zeros((4, 3)), "action_mask": jnp.tile(jnp.array([0, 1], jnp.int8), (4, 1))}
+    one = jax.tree.map(lambda leaf: leaf[0], masked)
+    assert int(dqn.act(state, one, None, step=jnp.zeros(()), key=jax.random.key(0), explore=False)[0]) == 1
+    batch = laws.dqn_batch()
+    transition = dataclasses.replace(
+        batch.transition,
+        observation=masked,
+        next_observation=masked,
+        action=jnp.ones(4, int),
+        reward=jnp.zeros(4),
+        terminated=jnp.zeros(4, bool),
+    )
+    _, metrics, feedback = update(dqn, state, dataclasses.replace(batch, transition=transition))
+    np.testing.assert_allclose(feedback.priority, 1.0)  # 0.5 · 2 − 2, not 0.5 · 9 − 2
+    assert float(metrics["q"]) == 2
+    assert seen[0] == {"observation", "action_mask"}
+
+
 def test_seeds_give_different_networks():
     init = laws.fast_jit(jax.vmap(lambda key: DQN(hidden_sizes=(4,)).init(SPACES, key=key).online))
     networks = init(jax.random.split(jax.random.key(0), 3))

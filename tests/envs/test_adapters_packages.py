@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from bellmax import envs
-from bellmax._core import example
+from bellmax._core import Masked, example
+from bellmax.envs import _jumanji
 from bellmax.envs._adapter import raw_key
 from bellmax.envs._brax_like import quiet
 from training.laws import avals, fast_jit
@@ -66,10 +67,13 @@ def by_hand(environment):
         return lambda key: env.reset(parameters, key), lambda state, action: env.step(parameters, state, action), read
 
     def read(pair):
-        step, observation = pair[1], {}
-        for name in environment.spaces.observation:
+        step, observation, space = pair[1], {}, Masked.of(environment.spaces.observation)
+        for name in space.observation:
             part = getattr(step.observation, name)
             observation[name] = part._asdict() if hasattr(part, "_asdict") else part
+        if space.action_mask is not None:
+            mask = step.observation.action_mask
+            observation = {"observation": observation, "action_mask": mask if mask.any() else mask + True}
         return observation, step.reward, step.last() and step.discount == 0, None
 
     return env.reset, lambda pair, action: env.step(pair[0], action), read
@@ -100,6 +104,7 @@ def test_package_is_what_it_is_by_hand(made, package, name, settings):
         raw = raw_step(raw, action)
         wanted, reward, terminated, truncated = read(raw)
         same(outcome.observation, wanted)  # at the end too: that of the true successor
+        assert environment.spaces.observation.contains(jax.tree.map(np.asarray, outcome.observation))
         same(outcome.reward, reward)
         assert bool(outcome.terminated) == bool(terminated)
         assert bool(outcome.truncated) == (time == limit if truncated is None else bool(truncated))
@@ -175,10 +180,30 @@ def test_time_limit_of_jumanji_is_no_terminal_state():
     assert (columns < 12).any()
 
 
-def test_action_mask_of_jumanji_is_an_entry(made):
+def test_action_mask_of_jumanji_stands_beside_the_rest(made):
     spaces = made("jumanji", "jumanji/Snake-v1", {"time_limit": 4}).spaces
-    assert spaces.observation["action_mask"].shape == (4,)
-    assert spaces.observation["grid"].shape == (12, 12, 5)
+    seen, mask = Masked.of(spaces.observation)
+    assert mask.shape == (4,)
+    assert set(seen) >= {"grid", "step_count"}
+    assert seen["grid"].shape == (12, 12, 5)
+    assert seen["step_count"].n == 5  # of 4 steps, and none
+
+
+def test_mask_of_joint_actions_stays_a_field():
+    pytest.importorskip("jumanji")
+    space = envs.make("jumanji/Minesweeper-v0").spaces.observation
+    assert space["action_mask"].shape == (10, 10)
+    assert Masked.of(space).action_mask is None
+
+
+def test_snake_without_a_way_out_may_go_anywhere(made):
+    environment = made("jumanji", "jumanji/Snake-v1", {"time_limit": 4})
+    space, env = environment.spaces, environment._fixed.env
+    _, timestep = env.reset(raw_key(jax.random.key(0)))
+    stuck = timestep.observation._replace(action_mask=jnp.zeros(4, bool))
+    assert _jumanji._shown(space, stuck)["action_mask"].all()
+    free = timestep.observation._replace(action_mask=jnp.arange(4) == 2)
+    np.testing.assert_array_equal(_jumanji._shown(space, free)["action_mask"], [0, 0, 1, 0])
 
 
 def test_several_agents_are_refused():

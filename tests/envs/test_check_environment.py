@@ -13,6 +13,7 @@ from gymnasium import spaces as kinds
 
 from bellmax import envs
 from bellmax.envs import HostStep, Spaces
+from bellmax.envs._checks import _host, _rollout
 from bellmax.envs._checks._spaces import excess, misfit, sample
 from envs.chains import GymnasiumChain
 
@@ -385,6 +386,121 @@ def test_planted_mistake_outside_jax_is_found(mistake):
 def test_right_environments_outside_jax_pass(factory):
     report, _ = findings(envs.GymnasiumEnvironment.of(factory), steps=60)
     assert all(finding.outcome == "passed" for finding in report.findings), str(report)
+
+
+class Few(gymnasium.Env):
+    """Shows one of two numbers, drawn at each reset unless there is but one; ends after some steps."""
+
+    observation_space = kinds.Box(0.0, 9.0, (1,), np.float32)
+    action_space = kinds.Discrete(2)
+
+    def __init__(self, firsts=1, length=1, moves=0):
+        self.firsts, self.length, self.moves = firsts, length, moves
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state, self.time = np.full(1, self.np_random.integers(self.firsts), np.float32), 0
+        return self.state, {}
+
+    def step(self, action):
+        self.time += 1
+        return self.state + self.moves * self.time, 0.0, self.time >= self.length, False, {}
+
+
+class Restarting(Lanes):
+    """Gives the first observation of the next episode at an end."""
+
+    def __init__(self, inner):
+        super().__init__(inner, "gives the reset observation")
+
+
+def host_findings(factory, lanes=lambda inner: inner):
+    right = envs.GymnasiumEnvironment.of(factory)
+
+    class Host(envs.AbstractHostEnvironment):
+        spaces = right.spaces
+
+        def start(self, num_envs):
+            return lanes(right.start(num_envs))
+
+    return findings(Host(), steps=20)[1]
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_constant_observation_outside_jax_is_no_mistake(length):
+    by_name = host_findings(functools.partial(Few, length=length))
+    assert by_name["true final observation"].outcome == "not applicable"
+
+
+def test_one_first_observation_does_not_hide_a_reset_observation():
+    factory = functools.partial(Few, length=3, moves=1)
+    right, wrong = host_findings(factory), host_findings(factory, Restarting)
+    assert right["true final observation"].outcome == "passed"
+    assert wrong["true final observation"].outcome == "failed"
+
+
+def test_observation_that_is_almost_constant_is_a_warning():
+    class Blink(Few):
+        def step(self, action):
+            state, *rest = super().step(action)
+            return state + (self.time == 1), *rest
+
+    by_name = host_findings(functools.partial(Blink, length=15))
+    finding = by_name["true final observation"]
+    assert finding.outcome == "warning"
+    assert "93% of the other steps" in finding.detail
+
+
+def test_two_first_observations_are_enough_for_seeds():
+    # Four lanes are alike by chance for one seed in eight.
+    environment = envs.GymnasiumEnvironment.of(functools.partial(Few, firsts=2, moves=1))
+    found = [_host.check_seeds(_host.HostSubject(environment, seed, 2)) for seed in range(64)]
+    assert all(isinstance(each, str) for each in found), found
+
+
+class Forbidding(gymnasium.Env):
+    """Allows one action at a time, the next by its clock, and raises at any other."""
+
+    observation_space = kinds.Dict({"observation": kinds.Discrete(20), "action_mask": kinds.MultiBinary(3)})
+    action_space = kinds.Discrete(3)
+
+    def show(self):
+        return {"observation": self.time, "action_mask": (np.arange(3) == self.time % 3).astype(np.int8)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = int(self.np_random.integers(3))
+        return self.show(), {}
+
+    def step(self, action):
+        if action != self.time % 3:
+            raise ValueError("illegal")
+        self.time += 1
+        return self.show(), 0.0, self.time >= 10, False, {}
+
+
+def test_actions_outside_jax_are_legal_ones():
+    by_name = host_findings(Forbidding)
+    assert {finding.outcome for check, finding in by_name.items() if check != "pickles"} == {"passed"}
+
+
+def test_randomness_of_a_random_rollout_is_used_once(monkeypatch):
+    keys = {}
+    real = {name: getattr(_rollout, name) for name in ("sample", "_legal")}
+
+    def spy(name):
+        def call(*args):
+            keys[name] = args[-1]
+            return real[name](*args)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(_rollout, name, spy(name))
+    chain = envs.Chain()
+    starts = jax.vmap(lambda key: chain.reset(key=key))(jax.random.split(KEY, _rollout.LANES))
+    _rollout.roll_out(chain, starts, steps=2, key=KEY)
+    assert keys["sample"] is not keys["_legal"]
 
 
 @pytest.mark.parametrize("mode", list(gymnasium.vector.AutoresetMode))

@@ -79,7 +79,7 @@ def test_data_that_cannot_be_loaded_is_said_so(monkeypatch):
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     monkeypatch.setattr(urllib.request, "urlretrieve", refuse)
-    with pytest.raises(RuntimeError, match=r"MNISTBandit-bsuite.*download.*no network here"):
+    with pytest.raises(RuntimeError, match=r"MNISTBandit-bsuite could not be made; if it downloads.*no network here"):
         envs.make("MNISTBandit-bsuite")
 
 

@@ -52,6 +52,14 @@ def taken(environment, action, keys=1):
     )
 
 
+@pytest.mark.parametrize(
+    "wrap", [wrappers.EpisodeStatistics, wrappers.RescaleAction, lambda inner: wrappers.TimeLimit(inner, 3)]
+)
+def test_environment_outside_jax_is_refused(wrap):
+    with pytest.raises(TypeError, match="must be an AbstractEnvironment; got a GymnasiumEnvironment"):
+        wrap(envs.make("gymnasium/Pendulum-v1"))
+
+
 def test_rescale_maps_ends_to_ends_and_clips():
     environment = wrappers.RescaleAction(Echo(BOX, kinds.Box(LOW, HIGH)), -2.0, 2.0)
     assert environment.spaces.action == kinds.Box(-2.0, 2.0, (1, 2), np.float32)
@@ -246,7 +254,7 @@ def draw(environment, key):
 
 
 def test_randomise_draws_anew_at_each_reset_and_holds_it_for_the_episode():
-    environment = wrappers.Randomise(Echo(BOX, kinds.Discrete(2)), draw)
+    environment = wrappers.DomainRandomisation(Echo(BOX, kinds.Discrete(2)), draw)
 
     def episode(key):
         state, _ = environment.reset(key=key)
@@ -272,7 +280,7 @@ def test_randomise_reaches_parameters_of_gymnax():
         return eqx.tree_at(lambda env: env.parameters.masspole, environment, jax.random.uniform(key))
 
     cartpole = envs.make("CartPole-v1")
-    environment = wrappers.Randomise(cartpole, heavier)
+    environment = wrappers.DomainRandomisation(cartpole, heavier)
 
     @jax.jit
     def compare(key):
@@ -292,6 +300,6 @@ def test_randomise_reaches_parameters_of_gymnax():
 
 
 def test_randomise_refuses_another_environment():
-    environment = wrappers.Randomise(envs.Chain(), lambda environment, key: envs.Bandit())
+    environment = wrappers.DomainRandomisation(envs.Chain(), lambda environment, key: envs.Bandit())
     with pytest.raises(TypeError, match="draw may change leaves only"):
         environment.reset(key=jax.random.key(0))

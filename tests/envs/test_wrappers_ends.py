@@ -71,7 +71,7 @@ DISCRETE = {
     "clip-reward": wrappers.ClipReward,
     "transform-reward": functools.partial(wrappers.TransformReward, function=jnp.sign),
     "statistics": wrappers.EpisodeStatistics,
-    "randomise": functools.partial(wrappers.Randomise, draw=draw_limit),
+    "randomise": functools.partial(wrappers.DomainRandomisation, draw=draw_limit),
 }
 CONTINUOUS = {
     "rescale": wrappers.RescaleAction,
@@ -136,7 +136,7 @@ def test_types_are_a_fixpoint_inside_the_spaces_and_traced_once(name, wrap, acti
 @pytest.mark.parametrize(("name", "wrap", "action"), ALL, ids=[name for name, *_ in ALL])
 def test_ends_pass_through(name, wrap, action):
     if name == "randomise":  # this one draws the limit anew
-        wrap = functools.partial(wrappers.Randomise, draw=lambda environment, key: environment)
+        wrap = functools.partial(wrappers.DomainRandomisation, draw=lambda environment, key: environment)
 
     @fast_jit
     @jax.vmap

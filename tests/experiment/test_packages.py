@@ -14,9 +14,9 @@ from bellmax.experiment import _packages
 class HostClock(gymnasium.Env):
     """Ends by its clock alone; `kind` says which end it claims."""
 
-    def __init__(self, limit, kind="truncated"):
+    def __init__(self, limit, kind="truncated", high=100.0):
         self.limit, self.kind, self.time = limit, kind, 0
-        self.observation_space = gymnasium.spaces.Box(0.0, 100.0, (1,), np.float32)
+        self.observation_space = gymnasium.spaces.Box(0.0, high, (1,), np.float32)
         self.action_space = gymnasium.spaces.Discrete(2)
 
     def reset(self, *, seed=None, options=None):
@@ -31,8 +31,8 @@ class HostClock(gymnasium.Env):
         return observation, 0.0, ended and self.kind == "terminated", ended and self.kind == "truncated", {}
 
 
-def clock(limit, kind="truncated"):
-    return envs.GymnasiumEnvironment.of(lambda: HostClock(limit, kind))
+def clock(limit, kind="truncated", **settings):
+    return envs.GymnasiumEnvironment.of(lambda: HostClock(limit, kind, **settings))
 
 
 @pytest.mark.parametrize("make", [lambda limit: envs.Chain(time_limit=limit), clock])
@@ -47,6 +47,11 @@ def test_limit_must_be_on_its_very_step(make):
 def test_limit_that_terminates_is_no_truncation():
     with pytest.raises(RuntimeError, match="terminated before step 5"):
         _packages._check_limit(clock(5, "terminated"), 5)
+
+
+def test_clock_that_is_shown_must_fit_its_space():
+    with pytest.raises(RuntimeError, match="the observation at step 5 lies outside its space"):
+        _packages._check_limit(clock(5, high=4.0), 5)
 
 
 def test_cells_that_are_cheap():

@@ -17,8 +17,13 @@ from training import laws
 
 
 def test_lanes_are_counted_from_one():
-    with pytest.raises(ValueError, match="num_envs must be at least 1; got 0"):
+    with pytest.raises(ValueError, match=r"^num_envs must be at least 1; got 0"):
         Trainer(PPO(), envs.Chain(), num_envs=0)
+
+
+def test_environment_outside_jax_is_refused():
+    with pytest.raises(TypeError, match=r"Trainer: .* GymnasiumEnvironment, is not JAX; use experiment\.HostTrainer"):
+        Trainer(PPO(), envs.make("gymnasium/CartPole-v1"), num_envs=1)  # pyright: ignore[reportArgumentType]
 
 
 def test_every_lane_gives_as_much_to_a_batch():

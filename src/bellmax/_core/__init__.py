@@ -40,6 +40,7 @@ from ._spaces import example as example
 from ._spaces import flatten_to_vector as flatten_to_vector
 from ._spaces import one_hot as one_hot
 from ._tree import functions_as_nodes as functions_as_nodes
+from ._tree import strong as strong
 from ._values import ValueTransform as ValueTransform
 from ._values import expected_value as expected_value
 from ._values import greedy_action as greedy_action

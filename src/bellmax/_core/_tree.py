@@ -1,9 +1,11 @@
 """Trees."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
 
 _Model = TypeVar("_Model")
 
@@ -25,3 +27,23 @@ def functions_as_nodes(model: _Model) -> _Model:
         return jax.tree_util.Partial(leaf) if callable(leaf) and not eqx.is_array(leaf) else leaf
 
     return jax.tree.map(wrap, model)
+
+
+def strong(tree: PyTree, types: PyTree = None) -> PyTree[Array]:
+    """Makes arrays of all leaves and strips JAX's weak types, which make loops compile twice; keys stay.
+
+    Args:
+        tree: Arrays, or numbers.
+        types: What has a `dtype` for every leaf, such as `jax.ShapeDtypeStruct` or another array; None to keep each
+            leaf's own.
+
+    Returns:
+        The arrays.
+    """
+
+    def one(leaf: Any, dtype: Any) -> Any:
+        return leaf if jnp.issubdtype(dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, dtype)
+
+    if types is None:
+        return jax.tree.map(lambda leaf: one(leaf, jnp.result_type(leaf)), tree)
+    return jax.tree.map(lambda leaf, like: one(leaf, like.dtype), tree, types)

@@ -70,7 +70,7 @@ class DQN(AbstractAlgorithm[DQNState]):
         hidden_sizes: Widths of the default network.
         activation: Nonlinearity of the default network: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes a module from an observation to action values, out of the spaces and a key; None for a
-            perceptron.
+            perceptron. An action mask beside the observation is given to it too, and applied to what it returns.
         normalise_observations: Whether the network sees floating-point numbers at mean 0 and variance 1, by the moments
             of all batches so far.
 
@@ -123,7 +123,7 @@ class DQN(AbstractAlgorithm[DQNState]):
 
     def act(self, state, observation, memory, *, step, key, explore=True):
         """Takes the best action, or any with probability ε when exploring."""
-        q = state.online(normalised(state.moments, observation))
+        q = _values(state.online, normalised(state.moments, observation))
         mask = Masked.of(observation).action_mask
         pi = epsilon_greedy(q, mask=mask, eps=value_at(self.epsilon, step) if explore else 0.0)
         return pi.sample(seed=key) if explore else pi.mode(), None, memory
@@ -149,11 +149,11 @@ class DQN(AbstractAlgorithm[DQNState]):
 
     def _loss(self, online: QNetwork, target: QNetwork, batch: Batch, axis_name: str | None):
         def one(transition):
-            q = online(transition.observation)
-            next_q = target(transition.next_observation)
+            q = _values(online, transition.observation)
+            next_q = _values(target, transition.next_observation)
             discount = jnp.where(transition.terminated, 0.0, self.discount)
             if self.double:
-                selector = online(transition.next_observation)
+                selector = _values(online, transition.next_observation)
                 error = double_q_learning_error(q, transition.action, transition.reward, discount, next_q, selector)
             else:
                 error = q_learning_error(q, transition.action, transition.reward, discount, next_q)
@@ -176,3 +176,9 @@ class DQN(AbstractAlgorithm[DQNState]):
             return jnp.where(due, mix(old, new, jnp.asarray(self.target_step, old.dtype)), old)
 
         return jax.tree.map(move, online, target)
+
+
+def _values(network: QNetwork, observation: PyTree[Array]) -> Float[Array, " actions"]:
+    """Returns the action values, −∞ for actions that the mask beside the observation forbids."""
+    q, mask = network(observation), Masked.of(observation).action_mask
+    return q if mask is None else jnp.where(mask != 0, q, -jnp.inf)

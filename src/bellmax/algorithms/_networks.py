@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core import Distribution, Masked, Spaces, example
@@ -61,8 +60,8 @@ class Actor(eqx.Module):
         return self.head(outputs) if mask is None else self.head(outputs, mask)
 
 
-class LegalValues(eqx.Module):
-    """Action values, −∞ for actions that the mask beside the observation forbids.
+class Unmasked(eqx.Module):
+    """A network that does not see the action mask beside an observation.
 
     Attributes:
         network: Maps an observation, without its action mask, to one value an action.
@@ -72,9 +71,7 @@ class LegalValues(eqx.Module):
 
     def __call__(self, observation: PyTree[Array]) -> Float[Array, " actions"]:
         """Returns the values."""
-        observation, mask = Masked.of(observation)
-        q = self.network(observation)
-        return q if mask is None else jnp.where(mask != 0, q, -jnp.inf)
+        return self.network(Masked.of(observation).observation)
 
 
 def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]) -> ActorCritic:
@@ -105,7 +102,7 @@ def q_network(
     size = num_actions(spaces.action)
     _check_mask(mask, Choice(size), spaces)
     network = _network(observation, size, hidden_sizes, activation=_activation(activation), orthogonal=False, key=key)
-    return network if mask is None else LegalValues(network)
+    return network if mask is None else Unmasked(network)
 
 
 def _network(space: "Space[Any]", size: int, hidden_sizes: Sequence[int], **settings) -> MLP | Encoder:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree, UInt32
 
-from .._core import Spaces, example
+from .._core import Spaces, example, strong
 from ._protocol import AbstractEnvironment, Step
 
 
@@ -48,7 +48,7 @@ class AbstractAdapter(AbstractEnvironment):
     def reset(self, *, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
         """Starts an episode."""
         state, observation = self._begin(key)
-        return _cast(state, self._fixed.state_types), self._observation(observation)
+        return strong(state, self._fixed.state_types), self._observation(observation)
 
     def step(self, state: Any, action: PyTree[Array], *, key: Key[Array, ""]) -> tuple[Any, Step]:
         """Takes one action."""
@@ -60,7 +60,7 @@ class AbstractAdapter(AbstractEnvironment):
             truncated=jnp.asarray(step.truncated, bool).reshape(()),
             info=step.info,
         )
-        return _cast(state, self._fixed.state_types), step
+        return strong(state, self._fixed.state_types), step
 
     @abc.abstractmethod
     def _begin(self, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
@@ -71,7 +71,7 @@ class AbstractAdapter(AbstractEnvironment):
         """Takes one action, in whatever types the package has."""
 
     def _observation(self, observation: PyTree[Array]) -> PyTree[Array]:
-        return _cast(observation, jax.eval_shape(lambda: example(self.spaces.observation)))
+        return strong(observation, jax.eval_shape(lambda: example(self.spaces.observation)))
 
 
 Adapter = TypeVar("Adapter", bound=AbstractAdapter)
@@ -129,12 +129,3 @@ def _check_observation(name: str, when: str, observation: PyTree, spaces: Spaces
     got, want = (jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (observation, wanted))
     if got != want:
         raise TypeError(f"{name}: its observation space has the shapes {want}, but {when} shows {got}")
-
-
-def _cast(tree: PyTree[Array], types: PyTree[jax.ShapeDtypeStruct]) -> PyTree[Array]:
-    """Gives every leaf its type, and strips JAX's weak types on the way."""
-
-    def cast(leaf, like):
-        return leaf if jnp.issubdtype(like.dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, like.dtype)
-
-    return jax.tree.map(cast, tree, types)

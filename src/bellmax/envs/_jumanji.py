@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from .._core import Spaces
+from .._core import Masked, Spaces
 from ._adapter import AbstractAdapter, Fixed, raw_key, settled, spaces_of
 from ._clock import ClockedState
 from ._protocol import Step
@@ -51,7 +51,11 @@ JUMANJI_NAMES = (
 
 
 class JumanjiEnvironment(AbstractAdapter):
-    """A jumanji environment. Its observation's fields, the action mask among them, become the entries of a Dict space.
+    """A jumanji environment. Its observation's fields become the entries of a Dict space.
+
+    An action mask with one number for each of the Discrete actions comes out of them and stands beside the rest, under
+    `action_mask` and `observation`; a mask that allows nothing allows everything, since some action is taken. A mask
+    of joint actions stays a field like any other.
 
     The last step of an episode terminated where its discount is zero, and was truncated otherwise. Most of jumanji's
     own environments report their time limit as a discount of zero; here it is a truncation: the environment's clock is
@@ -78,12 +82,14 @@ class JumanjiEnvironment(AbstractAdapter):
             TypeError: If it pays several rewards a step, or if what it shows does not fit its spaces.
         """
         name = f"jumanji's {type(env.unwrapped).__name__}"
-        spaces = spaces_of(name, lambda: Spaces(_space(env.observation_spec), _space(env.action_spec)))
         limit = getattr(env, "time_limit", None) if env.unwrapped is env else None
         limit = limit if isinstance(limit, int) else None
         if limit is not None:
             env = copy.copy(env)
             env.time_limit = limit + 1
+            for spec in ("observation_spec", "action_spec"):  # kept from before, they speak of the limit too
+                vars(env).pop(spec, None)
+        spaces = spaces_of(name, lambda: _spaces(env))
         return settled(cls(time_limit=limit, _fixed=Fixed(env, spaces, name)))
 
     @classmethod
@@ -105,12 +111,12 @@ class JumanjiEnvironment(AbstractAdapter):
 
     def _begin(self, key: Key[Array, ""]) -> tuple[ClockedState, PyTree[Array]]:
         state, timestep = self._fixed.env.reset(raw_key(key))
-        return ClockedState(state, jnp.zeros((), jnp.int32)), _arrange(self.spaces.observation, timestep.observation)
+        return ClockedState(state, jnp.zeros((), jnp.int32)), _shown(self.spaces, timestep.observation)
 
     def _advance(self, state: ClockedState, action: PyTree[Array], key: Key[Array, ""]) -> tuple[ClockedState, Step]:
         del key  # what is random in a step comes from the state
         inner, timestep = self._fixed.env.step(state.inner, action)
-        observation = _arrange(self.spaces.observation, timestep.observation)
+        observation = _shown(self.spaces, timestep.observation)
         step, time = step_of(timestep, observation, dict(timestep.extras or {})), state.time + 1
         if self.time_limit is not None:
             step = eqx.tree_at(lambda step: step.truncated, step, step.truncated | (time >= self.time_limit))
@@ -138,6 +144,19 @@ class JumanjiEnvironment(AbstractAdapter):
         return frames
 
 
+def _spaces(env: Any) -> Spaces:
+    """Returns the counterparts of an environment's specs, an action mask that fits beside what else is seen."""
+    from gymnasium import spaces
+
+    seen, action = _space(env.observation_spec), _space(env.action_spec)
+    mask = seen.get("action_mask") if isinstance(seen, spaces.Dict) else None
+    if isinstance(action, spaces.Discrete) and isinstance(mask, spaces.MultiBinary) and mask.shape == (action.n,):
+        assert isinstance(seen, spaces.Dict)
+        rest = spaces.Dict({name: part for name, part in seen.items() if name != "action_mask"})
+        seen = spaces.Dict({"observation": rest, "action_mask": mask})
+    return Spaces(seen, action)
+
+
 def _space(spec: Any) -> "Space[Any]":
     """Returns the counterpart of a jumanji spec; a nested one becomes a Dict."""
     from gymnasium import spaces
@@ -160,14 +179,23 @@ def _space(spec: Any) -> "Space[Any]":
     return spaces.Dict({name: _space(part) for name, part in vars(spec).items() if isinstance(part, specs.Spec)})
 
 
+def _shown(spaces: Spaces, observation: Any) -> PyTree[Array]:
+    """Brings an observation into the form of its space."""
+    there, mask = Masked.of(spaces.observation)
+    if mask is None:
+        return _arrange(there, observation)
+    legal = jnp.asarray(_entry(observation, "action_mask"), bool)
+    return {"observation": _arrange(there, observation), "action_mask": legal | ~jnp.any(legal)}
+
+
 def _arrange(space: "Space[Any]", observation: Any) -> PyTree[Array]:
     """Turns named tuples and dataclasses into dictionaries, as the space has them."""
     from gymnasium import spaces
 
     if not isinstance(space, spaces.Dict):
         return observation
-    entries = observation if isinstance(observation, Mapping) else None
-    return {
-        name: _arrange(part, getattr(observation, name) if entries is None else entries[name])
-        for name, part in space.items()
-    }
+    return {name: _arrange(part, _entry(observation, name)) for name, part in space.items()}
+
+
+def _entry(observation: Any, name: str) -> Any:
+    return observation[name] if isinstance(observation, Mapping) else getattr(observation, name)

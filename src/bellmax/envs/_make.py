@@ -115,7 +115,9 @@ def make(name: str, **settings) -> AbstractEnvironment | AbstractHostEnvironment
     try:
         return package.make(rest, **settings)
     except OSError as error:  # urllib's and huggingface's errors are
-        raise RuntimeError(f"{name} downloads data when it is made, and the download failed: {error}") from error
+        raise RuntimeError(
+            f"{name} could not be made; if it downloads data, the download may have failed: {error}"
+        ) from error
 
 
 def _split(name: str) -> tuple[str, str, Package]:

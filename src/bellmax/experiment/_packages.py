@@ -119,11 +119,14 @@ def _in_process(cell: str, each: Example, folder: str, time_limit: float) -> str
 
 
 def _check_limit(environment: envs.AbstractEnvironment | envs.AbstractHostEnvironment, limit: int) -> None:
-    """Stays as still as the environment lets it, and demands that the clock alone cuts, once, on its very step."""
+    """Stays as still as the environment lets it, and demands that the clock alone cuts, once, on its very step.
+
+    What is seen on that step must lie in its space: a clock that is shown may not.
+    """
     if isinstance(environment, envs.AbstractHostEnvironment):
-        terminated, truncated = _play_on_host(environment, limit)
+        terminated, truncated, last = _play_on_host(environment, limit)
     else:
-        terminated, truncated = _play(environment, limit)
+        terminated, truncated, last = _play(environment, limit)
     alive = ~np.logical_or.accumulate(terminated, axis=0)
     if not alive[-1].any():
         raise RuntimeError(f"every one of {_LANES} episodes terminated before step {limit}")
@@ -131,23 +134,35 @@ def _check_limit(environment: envs.AbstractEnvironment | envs.AbstractHostEnviro
         raise RuntimeError(f"an episode was truncated before step {limit}")
     if not truncated[-1][alive[-1]].all():
         raise RuntimeError(f"an episode was not truncated at step {limit}")
+    _check_fits(environment.spaces.observation, last, np.flatnonzero(alive[-1]), limit)
 
 
-def _play(environment: envs.AbstractEnvironment, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def _check_fits(space: Any, observations: Any, lanes: np.ndarray, limit: int) -> None:
+    seen = jax.tree.map(lambda like, leaf: np.asarray(leaf, like.dtype), example(space), observations)
+    for lane in lanes:
+        one = jax.tree.map(lambda leaf, lane=lane: leaf[lane], seen)
+        if not space.contains(one):
+            raise RuntimeError(f"the observation at step {limit} lies outside its space, {space}")
+
+
+def _play(environment: envs.AbstractEnvironment, limit: int) -> tuple[np.ndarray, np.ndarray, Any]:
     action = example(environment.spaces.action)
 
     def episode(key):
         def step(state, time):
             state, outcome = environment.step(state, action, key=jax.random.fold_in(key, time))
-            return state, (outcome.terminated, outcome.truncated)
+            return state, (outcome.terminated, outcome.truncated, outcome.observation)
 
-        return jax.lax.scan(step, environment.reset(key=key)[0], jnp.arange(limit))[1]
+        seen = jax.lax.scan(step, environment.reset(key=key)[0], jnp.arange(limit))[1]
+        return seen[0], seen[1], jax.tree.map(lambda leaf: leaf[-1], seen[2])
 
-    ends = compiled(jax.vmap(episode, out_axes=1))(jax.random.split(jax.random.key(0), _LANES))
-    return np.asarray(ends[0]), np.asarray(ends[1])
+    terminated, truncated, last = compiled(jax.vmap(episode, out_axes=(1, 1, 0)))(
+        jax.random.split(jax.random.key(0), _LANES)
+    )
+    return np.asarray(terminated), np.asarray(truncated), last
 
 
-def _play_on_host(environment: envs.AbstractHostEnvironment, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def _play_on_host(environment: envs.AbstractHostEnvironment, limit: int) -> tuple[np.ndarray, np.ndarray, Any]:
     zeros = example(environment.spaces.action)
     action = jax.tree.map(lambda leaf: np.zeros((_LANES, *leaf.shape), leaf.dtype), zeros)
     lanes = environment.start(_LANES)
@@ -156,7 +171,8 @@ def _play_on_host(environment: envs.AbstractHostEnvironment, limit: int) -> tupl
         steps = [lanes.step(action) for _ in range(limit)]
     finally:
         lanes.close()
-    return np.stack([step.terminated for step in steps]), np.stack([step.truncated for step in steps])
+    terminated, truncated = (np.stack([getattr(step, name) for step in steps]) for name in ("terminated", "truncated"))
+    return terminated, truncated, steps[-1].observation
 
 
 def _train(name: str, folder: Path) -> str:

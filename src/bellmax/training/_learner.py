@@ -30,17 +30,17 @@ class Learner:
 
     def __post_init__(self):
         if self.num_envs < 1:
-            raise ValueError(f"Trainer: num_envs must be at least 1; got {self.num_envs}")
+            raise ValueError(f"num_envs must be at least 1; got {self.num_envs}")
         needs = self.algorithm.requirements
         if isinstance(needs, OffPolicy):
             if needs.batch_size % self.num_envs:
                 raise ValueError(
-                    f"Trainer: every lane gives as much to a batch, so num_envs must divide batch_size; got "
+                    f"every lane gives as much to a batch, so num_envs must divide batch_size; got "
                     f"{self.num_envs} and {needs.batch_size}"
                 )
             if min(needs.capacity, needs.warm_up) < self.num_envs * max(needs.rollout_length, 1):
                 raise ValueError(
-                    f"Trainer: capacity and warm_up must be at least rollout_length times num_envs, "
+                    f"capacity and warm_up must be at least rollout_length times num_envs, "
                     f"{needs.rollout_length * self.num_envs}; got {needs.capacity} and {needs.warm_up}"
                 )
 

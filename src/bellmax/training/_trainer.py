@@ -41,6 +41,9 @@ class Trainer:
     num_envs: int
 
     def __post_init__(self):
+        if not isinstance(self.environment, AbstractEnvironment):
+            kind = type(self.environment).__name__
+            raise TypeError(f"Trainer: the environment, a {kind}, is not JAX; use experiment.HostTrainer")
         _ = self.learner  # what does not fit shows at once
 
     @functools.cached_property

@@ -1,7 +1,5 @@
 """Checks of an environment outside JAX."""
 
-import dataclasses
-import functools
 import pickle
 from typing import Any
 
@@ -11,48 +9,13 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .._host import AbstractHostEnvironment, HostStep
+from ._host_ends import check_ends, check_final_observation
+from ._host_subject import LANES, HostSubject, copied, row, same
 from ._report import Check, Outcome, run_checks
 from ._spaces import check_space, excess, misfit, short
 
-LANES = 4
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class HostSubject:
-    """A host environment under check, and what it did so far.
-
-    Attributes:
-        environment: The environment.
-        seed: Randomness of the check.
-        steps: Steps of each lane.
-    """
-
-    environment: AbstractHostEnvironment
-    seed: int
-    steps: int
-
-    @functools.cached_property
-    def actions(self) -> list[Any]:
-        """One random action a lane for every step."""
-        space = self.environment.spaces.action
-        space.seed(self.seed)
-        draws = [[space.sample() for _ in range(LANES)] for _ in range(self.steps)]
-        return [jax.tree.map(lambda *parts: np.stack(parts), *lanes) for lanes in draws]
-
-    def play(self, seed: int, steps: int, environments: Any = None) -> tuple[Any, list[HostStep]]:
-        """Plays the actions from a reset; returns copies of the first observations and of every step."""
-        started = environments or self.environment.start(LANES)
-        try:
-            start = _copy(started.reset(seed=seed))
-            return start, [_copy(started.step(action)) for action in self.actions[:steps]]
-        finally:
-            if environments is None:
-                started.close()
-
-    @functools.cached_property
-    def played(self) -> tuple[Any, list[HostStep]]:
-        """The whole rollout."""
-        return self.play(self.seed, self.steps)
+_SEEDS = 8
+"""How many must agree before it is no accident."""
 
 
 def check_host(environment: AbstractHostEnvironment, *, key: Key[Array, ""], steps: int):
@@ -108,19 +71,19 @@ def check_seeds(subject: HostSubject) -> str | tuple[Outcome, str]:
     """The same seed and actions give the same numbers, resets included; lanes and seeds differ."""
     steps = min(subject.steps, 200)
     start, played = subject.played
-    if not _same((start, played[:steps]), subject.play(subject.seed, steps)):
+    if not same((start, played[:steps]), subject.play(subject.seed, steps)):
         return "failed", "the same seed and actions gave other numbers: seed everything that is random in reset(seed=)"
     environments = subject.environment.start(LANES)
     try:
         again = [subject.play(subject.seed, steps, environments) for _ in range(2)][1]
+        others = [subject.play(subject.seed + more, 0, environments)[0] for more in range(1, _SEEDS)]
     finally:
         environments.close()
-    if not _same((start, played[:steps]), again):
+    if not same((start, played[:steps]), again):
         return "failed", "a second reset with the same seed gave other numbers: something survives the reset"
-    rows = {b"".join(leaf[lane].tobytes() for leaf in jax.tree.leaves(start)) for lane in range(LANES)}
-    if _same(start, subject.play(subject.seed + 1, 0)[0]):
-        return "warning", "another seed gives the same first observations: if that is not meant, use the seed"
-    if len(rows) == 1:
+    if all(same(start, other) for other in others):
+        return "warning", "other seeds give the same first observations: if that is not meant, use the seed"
+    if all(len({row(each, lane) for lane in range(LANES)}) == 1 for each in (start, *others)):
         return "failed", "all lanes begin with the same observation, though other seeds give others: seed each apart"
     return f"the same seed gives the same {steps} steps; another seed others, and so do lanes"
 
@@ -130,14 +93,14 @@ def check_ownership(subject: HostSubject) -> str | tuple[Outcome, str]:
     environments = subject.environment.start(LANES)
     try:
         given = [environments.reset(seed=subject.seed)]
-        copies = [_copy(given[0])]
-        for action in subject.actions[:8]:
-            given.append(environments.step(action))
-            copies.append(_copy(given[-1]))
+        copies = [copied(given[0])]
+        for time in range(min(subject.steps, 8)):
+            given.append(environments.step(subject.act(time, copies[-1].start if time else copies[0])))
+            copies.append(copied(given[-1]))
     finally:
         environments.close()
     for step, (mine, copy) in enumerate(zip(given, copies, strict=True)):
-        if not _same(mine, copy):
+        if not same(mine, copy):
             return "failed", f"arrays of step {step} changed when later steps were taken: give out copies"
     return "arrays that were given out stay as they are"
 
@@ -156,66 +119,11 @@ def check_numbers(subject: HostSubject) -> str | tuple[Outcome, str]:
     return f"{LANES} lanes of {len(played)} random steps, all numbers finite and inside their space"
 
 
-def check_ends(subject: HostSubject) -> str | tuple[Outcome, str]:
-    """Episodes end."""
-    terminated, truncated = (np.stack([getattr(s, n) for s in subject.played[1]]) for n in ("terminated", "truncated"))
-    ended = terminated | truncated
-    if not ended.any():
-        return "warning", (
-            f"no episode ended within {subject.steps} steps: training would never see a return; if there should be a "
-            "time limit, set `truncated` at it, or look at more steps"
-        )
-    return (
-        f"{ended.sum()} episodes: {(terminated & ~truncated).sum()} terminated, {(truncated & ~terminated).sum()} "
-        f"truncated, {(terminated & truncated).sum()} both at once"
-    )
-
-
-def check_final_observation(subject: HostSubject) -> str | tuple[Outcome, str]:
-    """At an end the observation is not the next episode's first; elsewhere it is what the policy sees next."""
-    equal_at_ends, played = [], subject.played[1]
-    for step, (outcome, following) in enumerate(zip(played, [*played[1:], None], strict=True), 1):
-        ended = outcome.terminated | outcome.truncated
-        equal = _equal_lanes(outcome.observation, outcome.start)
-        if (ended & ~outcome.valid).any():
-            return "failed", f"step {step} is not valid and yet an end: a lane that only begins anew has no end"
-        if not equal[~ended & outcome.valid].all():
-            return "failed", f"at step {step} no episode ended, but `start` is not `observation`: they must be equal"
-        if following is not None:  # a lane may begin anew in a step of its own, which is not valid
-            later = _equal_lanes(outcome.observation, following.start)
-            equal = np.where(following.valid, equal, later)
-            equal_at_ends += list(equal[ended])
-    if not equal_at_ends:
-        return "not applicable", "no episode ended"
-    share = float(np.mean(equal_at_ends))
-    if share >= 0.9:
-        return "failed", (
-            f"the observation equals the next episode's first at {share:.0%} of {len(equal_at_ends)} ends: give the "
-            "true successor (gymnasium's vector environments have it in info), and the first one in `start`"
-        )
-    return f"the observations at {len(equal_at_ends)} ends are not the next episode's first"
-
-
 def _misfit(subject: HostSubject, observations: Any, what: str) -> str | None:
     if not all(getattr(leaf, "shape", ())[:1] == (LANES,) for leaf in jax.tree.leaves(observations)):
         return f"{what} has no leading axis of {LANES} lanes"
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), observations)
     return misfit(subject.environment.spaces.observation, one, what)
-
-
-def _equal_lanes(one: Any, other: Any) -> np.ndarray:
-    """Tells for each lane whether its observations are equal."""
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return np.all([(a == b).reshape(LANES, -1).all(axis=1) for a, b in pairs], axis=0)
-
-
-def _copy(tree: Any) -> Any:
-    return jax.tree.map(np.array, tree)
-
-
-def _same(one: Any, other: Any) -> bool:
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return all(a.dtype == b.dtype and np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs)
 
 
 FIRST: dict[str, Check] = {"spaces": check_spaces, "reset": check_reset, "step": check_step}

@@ -68,8 +68,8 @@ def roll_out(environment: AbstractEnvironment, starts: Any, *, steps: int, key: 
     spaces = environment.spaces
 
     def step_lane(lane: Lane, key):
-        action_key, step_key = jax.random.split(key)
-        action = _legal(sample(spaces.action, action_key), lane.observation, action_key)
+        action_key, legal_key, step_key = jax.random.split(key, 3)
+        action = _legal(sample(spaces.action, action_key), lane.observation, legal_key)
         state, step = environment.step(lane.state, action, key=step_key)
         ended, time = step.terminated | step.truncated, lane.time + 1
         first_end = ended & ~lane.ended
@@ -104,9 +104,10 @@ def roll_out(environment: AbstractEnvironment, starts: Any, *, steps: int, key: 
     def roll(starts, key):
         states, observations = jax.tree.map(lambda leaf: leaf[:LANES], starts)
         nothing = jnp.zeros(LANES, jnp.int32)
-        end_keys = jax.random.split(key, LANES)
+        end_key, steps_key = jax.random.split(key)
+        end_keys = jax.random.split(end_key, LANES)
         lanes = Lane(states, observations, observations, nothing, nothing.astype(bool), end_keys, observations)
-        return jax.lax.scan(step_all, lanes, jax.random.split(jax.random.fold_in(key, 2), steps))
+        return jax.lax.scan(step_all, lanes, jax.random.split(steps_key, steps))
 
     return roll(starts, key)
 

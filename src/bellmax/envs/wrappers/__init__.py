@@ -8,7 +8,7 @@ from ._flatten import FlattenObservation as FlattenObservation
 from ._frame_stack import FrameStack as FrameStack
 from ._observations import ObservationDelay as ObservationDelay
 from ._observations import ObservationNoise as ObservationNoise
-from ._randomise import Randomise as Randomise
+from ._randomise import DomainRandomisation as DomainRandomisation
 from ._repeat import ActionRepeat as ActionRepeat
 from ._rewards import ClipReward as ClipReward
 from ._rewards import TransformReward as TransformReward

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
-from ..._core import clip_to, example
+from ..._core import clip_to
 from .._protocol import AbstractEnvironment
-from ._boxes import bounds, map_boxes
+from ._boxes import bounds, without_bounds
 from ._wrapper import AbstractActionWrapper
 
 if TYPE_CHECKING:
@@ -62,14 +62,7 @@ class ClipAction(AbstractActionWrapper):
 
     def action_space(self, space: "Space[Any]") -> "Space[Any]":
         """Returns the space without bounds."""
-        from gymnasium import spaces
-
-        def without_bounds(box):
-            dtype = example(box).dtype
-            is_real = jnp.issubdtype(dtype, jnp.floating)
-            return spaces.Box(-np.inf, np.inf, box.shape, dtype.type) if is_real else box
-
-        return map_boxes(without_bounds, space)
+        return without_bounds(space)
 
     def translate(self, action: PyTree[Array], *, key: Key[Array, ""]) -> PyTree[Array]:
         """Clips an action."""

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
+
+from ..._core import example
 
 if TYPE_CHECKING:
     from gymnasium import Space
@@ -18,6 +21,18 @@ def map_boxes(function: Callable[[Any], "Space[Any]"], space: "Space[Any]") -> "
     if isinstance(space, spaces.Tuple):
         return spaces.Tuple([map_boxes(function, part) for part in space])
     return function(space) if isinstance(space, spaces.Box) else space
+
+
+def without_bounds(space: "Space[Any]") -> "Space[Any]":
+    """Takes the bounds off every Box of floating point in a space."""
+    from gymnasium import spaces
+
+    def freed(box):
+        dtype = example(box).dtype
+        is_real = jnp.issubdtype(dtype, jnp.floating)
+        return spaces.Box(-np.inf, np.inf, box.shape, dtype.type) if is_real else box
+
+    return map_boxes(freed, space)
 
 
 def bounds(space: "Space[Any]", wrapper: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from ..._core import RealScalarLike, example, guard
+from ..._core import RealScalarLike, guard
 from .._protocol import AbstractEnvironment
-from ._boxes import map_boxes
+from ._boxes import without_bounds
 from ._wrapper import AbstractObservationWrapper
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class ObservationNoise(AbstractObservationWrapper):
 
     def observation_space(self, space: "Space[Any]") -> "Space[Any]":
         """Returns the space without bounds."""
-        return map_boxes(_without_bounds, space)
+        return without_bounds(space)
 
     def first(self, observation: PyTree[Array], *, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
         """Disturbs the first observation."""
@@ -92,12 +91,3 @@ class ObservationDelay(AbstractObservationWrapper):
         del key
         line = jax.tree.map(lambda waiting, leaf: jnp.concatenate([waiting, leaf[None]]), own, observation)
         return jax.tree.map(lambda leaf: leaf[1:], line), jax.tree.map(lambda leaf: leaf[0], line)
-
-
-def _without_bounds(box):
-    from gymnasium import spaces
-
-    dtype = example(box).dtype
-    if not jnp.issubdtype(dtype, jnp.floating):
-        return box
-    return spaces.Box(-np.inf, np.inf, box.shape, dtype.type)

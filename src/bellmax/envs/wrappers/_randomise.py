@@ -4,16 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from ..._core import Spaces
+from ..._core import Spaces, strong
 from .._protocol import AbstractEnvironment, Step
 from ._wrapper import AbstractWrapper, WrapperState
 
 
-class Randomise(AbstractWrapper):
-    """Draws the parameters of the environment anew for every episode: domain randomisation.
+class DomainRandomisation(AbstractWrapper):
+    """Draws the parameters of the environment anew for every episode.
+
+    Parameters are the array leaves of the environment. Those of brax, MuJoCo Playground and jumanji hold their physics
+    as static and have none; for them, a factory that makes an environment a draw is not possible yet.
 
     What was drawn lives in the state, so under `jax.vmap` every lane has its own. Spaces are those of the environment
     that was given: parameters that change them cannot be drawn.
@@ -28,7 +30,7 @@ class Randomise(AbstractWrapper):
         >>> def draw(environment, key):
         ...     goal = jax.random.uniform(key, minval=0.5, maxval=2.0)
         ...     return eqx.tree_at(lambda chain: chain.goal_reward, environment, goal)
-        >>> state, _ = Randomise(envs.Chain(), draw).reset(key=jax.random.key(0))
+        >>> state, _ = DomainRandomisation(envs.Chain(), draw).reset(key=jax.random.key(0))
         >>> [leaf.shape for leaf in state.own if leaf is not None]
         [()]
 
@@ -56,10 +58,11 @@ class Randomise(AbstractWrapper):
         drawn, structure_drawn = jax.tree.flatten(self.draw(self.environment, draw_key))
         if structure_drawn != structure:
             raise TypeError(
-                f"Randomise: draw may change leaves only; the environment is {structure}, draw made {structure_drawn}"
+                f"DomainRandomisation: draw may change leaves only; the environment is {structure}, draw made "
+                f"{structure_drawn}"
             )
         # Only what was drawn is kept: the rest may be large, and every lane has a state.
-        own = tuple(None if new is old else _strong(new) for new, old in zip(drawn, leaves, strict=True))
+        own = tuple(None if new is old else strong(new) for new, old in zip(drawn, leaves, strict=True))
         inner, observation = self._with(own).reset(key=reset_key)
         return WrapperState(inner, own), observation
 
@@ -72,10 +75,3 @@ class Randomise(AbstractWrapper):
         """Returns the environment of an episode."""
         leaves, structure = jax.tree.flatten(self.environment)
         return structure.unflatten([old if new is None else new for new, old in zip(own, leaves, strict=True)])
-
-
-def _strong(leaf):
-    """Makes an array of a leaf, without JAX's weak type."""
-    leaf = jnp.asarray(leaf)
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return leaf if is_key else jax.lax.convert_element_type(leaf, leaf.dtype)

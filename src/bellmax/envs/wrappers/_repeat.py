@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from ..._core import Spaces
+from ..._core import Spaces, strong
 from .._protocol import AbstractEnvironment, Step
 from ._wrapper import AbstractWrapper
 
@@ -47,7 +47,7 @@ class ActionRepeat(AbstractWrapper):
     def step(self, state: Any, action: PyTree[Array], *, key: Key[Array, ""]) -> tuple[Any, Step]:
         """Takes one action several times, or until the episode ends."""
         keys = jax.random.split(key, self.count)
-        first = _strong(self.environment.step(state, action, key=keys[0]))
+        first = strong(self.environment.step(state, action, key=keys[0]))
 
         def again(carry, key):
             state, step = carry
@@ -62,13 +62,4 @@ class ActionRepeat(AbstractWrapper):
 
 def _where(condition, old, new):
     """Picks one of two trees, in the types of the first."""
-    return jax.tree.map(lambda old, new: _as(jnp.where(condition, old, new), old.dtype), old, new)
-
-
-def _strong(tree):
-    return jax.tree.map(lambda leaf: _as(leaf, jnp.result_type(leaf)), tree)
-
-
-def _as(leaf, dtype):
-    """Gives a leaf a type, and strips JAX's weak types on the way; keys stay."""
-    return leaf if jnp.issubdtype(dtype, jax.dtypes.prng_key) else jnp.asarray(leaf, dtype)
+    return strong(jax.tree.map(lambda old, new: jnp.where(condition, old, new), old, new), old)

@@ -39,6 +39,11 @@ class AbstractWrapper(AbstractEnvironment):
 
     environment: eqx.AbstractVar[AbstractEnvironment]
 
+    def __check_init__(self):
+        if not isinstance(self.environment, AbstractEnvironment):
+            got = type(self.environment).__name__
+            raise TypeError(f"{type(self).__name__}: the environment must be an AbstractEnvironment; got a {got}")
+
     @abc.abstractmethod
     def inner(self, state: Any) -> Any:
         """Returns the state of the environment inside."""
