@@ -101,18 +101,19 @@ def walk(collect, package, policy):
         policy: `forward`, `stay` or `random`.
     """
     if package == "gymnasium":
-        return _walk_on_host(ppo(REAL, policy, np.zeros(LENGTH)))
+        return walk_on_host(policy, envs.GymnasiumEnvironment.of(functools.partial(GymnasiumChain, **CHAIN)))
     run, state = walker(collect, package)
     state = dataclasses.replace(state, model=actor_critic(policy, np.zeros(LENGTH)))
     return laws.host(run(state, jax.random.key(1)))
 
 
-def _walk_on_host(algorithm):
+def walk_on_host(policy, environment, loop_class=None):
+    """Returns the same from an environment outside JAX."""
     from bellmax.experiment._host_loop import _FIELDS, HostLoop
     from bellmax.experiment._host_trainer import HostTrainer
 
-    environment = envs.GymnasiumEnvironment.of(functools.partial(GymnasiumChain, **CHAIN))
-    with HostLoop(HostTrainer(algorithm, environment, LANES), jax.random.key(1)) as loop:
+    trainer = HostTrainer(ppo(REAL, policy, np.zeros(LENGTH)), environment, LANES)
+    with (loop_class or HostLoop)(trainer, jax.random.key(1)) as loop:
         rollout, _ = loop._collect()
     return Transition(**dict(zip(_FIELDS, rollout.fields(), strict=True)))
 
@@ -127,23 +128,27 @@ def evaluate(kind, **settings):
 def law_no_transition_pairs_two_episodes(subject, package):
     """Every record is a step of the chain: from a position, by an action, to the position that follows."""
     for policy in LOGITS:
-        record = walk(subject.collect, package, policy)
-        check_steps(record)
-        position, following = record.observation.argmax(-1), record.next_observation.argmax(-1)
-        ended = record.terminated | record.truncated
-        since = np.zeros(LANES, int)
-        for now in range(TIME):
-            since += 1
-            wanted = (since == TIME_LIMIT) & ~(record.terminated[now] & (package in TELLS_ONE_END))
-            np.testing.assert_array_equal(record.truncated[now], wanted, "the limit is counted anew")
-            since = np.where(ended[now], 0, since)
-        np.testing.assert_array_equal(position[1:][~ended[:-1]], following[:-1][~ended[:-1]])
-        # Every kind of end is there, else the laws below would ask nothing.
-        assert record.truncated.any()
-        if policy != "stay":
-            assert (record.terminated & ~record.truncated).any()
-            assert (record.terminated & record.truncated).any() or package in TELLS_ONE_END
-            assert (position[1:][ended[:-1]] != following[:-1][ended[:-1]]).any()
+        check_walk(walk(subject.collect, package, policy), policy, tells_both=package not in TELLS_ONE_END)
+
+
+def check_walk(record, policy, *, tells_both=True):
+    """Asserts that records are those of whole episodes, one after the other, each from a start of its own."""
+    check_steps(record)
+    position, following = record.observation.argmax(-1), record.next_observation.argmax(-1)
+    ended = record.terminated | record.truncated
+    since = np.zeros(LANES, int)
+    for now in range(TIME):
+        since += 1
+        wanted = (since == TIME_LIMIT) & ~(record.terminated[now] & (not tells_both))
+        np.testing.assert_array_equal(record.truncated[now], wanted, "the limit is counted anew")
+        since = np.where(ended[now], 0, since)
+    np.testing.assert_array_equal(position[1:][~ended[:-1]], following[:-1][~ended[:-1]])
+    # Every kind of end is there, else the laws below would ask nothing.
+    assert record.truncated.any()
+    if policy != "stay":
+        assert (record.terminated & ~record.truncated).any()
+        assert (record.terminated & record.truncated).any() or not tells_both
+        assert (position[1:][ended[:-1]] != following[:-1][ended[:-1]]).any()
 
 
 def check_steps(record):
