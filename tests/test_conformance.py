@@ -85,6 +85,7 @@ def test_float64_is_float64_with_the_gradient_of_finite_differences(name):
     laws.law_float64_is_float64_with_the_gradient_of_finite_differences(CASES[name], CASES[name].function)
 
 
+@pytest.mark.slow
 @each
 def test_eager_equals_jit_and_numpy_arrays_and_integers_are_converted(name):
     laws.law_eager_equals_jit_and_arguments_are_converted(CASES[name], CASES[name].function)
