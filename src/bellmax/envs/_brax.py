@@ -84,14 +84,8 @@ class BraxEnvironment(AbstractBraxLike):
             TypeError: If the environment has no system that MuJoCo knows.
             RuntimeError: If there is nothing to draw on; `html` needs nothing.
         """
-        env = self._drawable()
-        try:
-            return [np.asarray(each) for each in env.render([state.inner.pipeline_state for state in states])]
-        except Exception as error:  # of every kind, by the driver that is missing
-            raise RuntimeError(
-                f"{self._fixed.name}: MuJoCo found nothing to draw on ({error}); set MUJOCO_GL to egl or osmesa, or "
-                "draw it as a page"
-            ) from error
+        drawn = [state.inner.pipeline_state for state in states]
+        return self._pictures(self._drawable(), drawn, ", or draw it as a page")
 
     def html(self, states: Sequence[ClockedState]) -> str:
         """Draws an episode for a browser, which fetches brax's viewer from the network.

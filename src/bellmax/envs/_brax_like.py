@@ -47,6 +47,15 @@ class AbstractBraxLike(AbstractAdapter):
         step = Step(inner.obs, inner.reward, inner.done > 0, time >= self.episode_length, dict(inner.metrics))
         return ClockedState(inner, time), step
 
+    def _pictures(self, env: Any, states: list[Any], otherwise: str = "") -> list[np.ndarray]:
+        try:
+            return [np.asarray(each) for each in env.render(states)]
+        except Exception as error:  # of every kind, by the driver that is missing
+            raise RuntimeError(
+                f"{self._fixed.name}: MuJoCo found nothing to draw on ({error}); set MUJOCO_GL to egl or osmesa"
+                f"{otherwise}"
+            ) from error
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:

@@ -114,9 +114,4 @@ class PlaygroundEnvironment(AbstractBraxLike):
         Raises:
             RuntimeError: If there is nothing to draw on.
         """
-        try:
-            return [np.asarray(each) for each in self._fixed.env.render([state.inner for state in states])]
-        except Exception as error:  # of every kind, by the driver that is missing
-            raise RuntimeError(
-                f"{self._fixed.name}: MuJoCo found nothing to draw on ({error}); set MUJOCO_GL to egl or osmesa"
-            ) from error
+        return self._pictures(self._fixed.env, [state.inner for state in states])

@@ -19,6 +19,7 @@ Environment = envs.AbstractEnvironment | envs.AbstractHostEnvironment
 
 
 def check(words: list[str]) -> int:
+    """Runs the command; returns the exit code."""
     names, flags = positional(words)
     options, more = parse(_options(), flags, "bellmax check-env NAME")
     names += more

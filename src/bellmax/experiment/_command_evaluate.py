@@ -10,6 +10,7 @@ from ._folder import finite, load_agent
 
 
 def evaluate(words: list[str]) -> int:
+    """Runs the command; returns the exit code."""
     names, flags = positional(words)
     options, more = parse(_options(), flags, "bellmax evaluate RUN")
     names += more

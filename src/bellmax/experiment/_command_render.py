@@ -21,6 +21,7 @@ from ._compile import compiled
 from ._configuration import UsageError, check_key
 from ._flags import flag, parse, positional
 from ._folder import Agent, load_agent
+from ._host_loop import seed_of
 
 _PICTURES = {".gif", ".mp4"}
 _RENDER_STREAM = 2**32 - 2
@@ -28,6 +29,7 @@ _RENDER_STREAM = 2**32 - 2
 
 
 def render(words: list[str]) -> int:
+    """Runs the command; returns the exit code."""
     names, flags = positional(words)
     options, more = parse(_options(), flags, "bellmax render RUN")
     names += more
@@ -39,11 +41,11 @@ def render(words: list[str]) -> int:
         raise UsageError(f"--out must end in .gif, .mp4 or .html; got {options.out}")
     if options.max_steps < 1 or options.fps < 1:
         raise UsageError(f"max-steps and fps must be at least 1; got {options.max_steps} and {options.fps}")
-    agent = load_agent(names[0])
-    if not 0 <= options.seed < agent.configuration.seeds:
-        raise UsageError(f"the run has seeds 0 to {agent.configuration.seeds - 1}; got {options.seed}")
     if out.suffix == ".mp4":
         _import_imageio()
+    agent = load_agent(names[0])
+    if not 0 <= options.seed < agent.seeds:
+        raise UsageError(f"the run has seeds 0 to {agent.seeds - 1}; got {options.seed}")
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame looks for a screen and a loudspeaker
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     key = jax.random.fold_in(jax.random.key(options.key), _RENDER_STREAM)
@@ -133,7 +135,7 @@ def _play_on_host(environment: Any, policy: _Policy, key: Key[Array, ""], max_st
     lanes = _with_camera(environment, frames).start(1)
     try:
         reset_key, play_key = jax.random.split(key)
-        observation = lanes.reset(seed=int(jax.random.bits(reset_key, (), "uint32")))
+        observation = lanes.reset(seed=seed_of(reset_key))
         rewards = []
         for time in range(max_steps):
             one = jax.tree.map(lambda leaf: leaf[0], observation)

@@ -24,6 +24,7 @@ Flags and their values depend on the algorithm and on the preset of the environm
 
 
 def train(words: list[str]) -> int:
+    """Runs the command; returns the exit code."""
     names, flags = positional(words)
     if not names:
         if asks_help(flags):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..training import Episodes, Trainer, evaluate
 from ._compile import compiled
+from ._folder import seeds_of
 from ._host_evaluate import evaluate_on_host
 from ._host_trainer import HostTrainer
 from ._statistics import bootstrap_interval
@@ -72,7 +73,7 @@ def evaluate_agent(
     Returns:
         The figures.
     """
-    seeds = jax.tree.leaves(eqx.filter(state, eqx.is_array))[0].shape[0]
+    seeds = seeds_of(state)
     stream = jax.random.fold_in(jax.random.key(key), _EVALUATION_STREAM)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(stream, jnp.arange(seeds))
     step = jnp.asarray(steps, float)

@@ -40,6 +40,11 @@ class Agent:
     state: Any
     steps: int
 
+    @property
+    def seeds(self) -> int:
+        """Number of seeds that are there."""
+        return seeds_of(self.state)
+
 
 class RunFolder:
     """Writes and reads `config.json`, `metrics.jsonl`, `status.json`, `agent/`, `evaluation.json` and `curve.png`."""
@@ -158,6 +163,11 @@ def _load_arrays(path: Path, expected: Any) -> Any:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise UsageError(f"{path} cannot be loaded: {reason}") from error
     return jax.tree.unflatten(jax.tree.structure(expected), [saved[name] for name in _by_name(expected)])
+
+
+def seeds_of(state: Any) -> int:
+    """Returns the length of the leading axis of a state."""
+    return jax.tree.leaves(eqx.filter(state, eqx.is_array))[0].shape[0]
 
 
 def seed_keys(configuration: Configuration) -> jax.Array:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 
 from .._core import Mean
 from ..envs import AbstractHostVectorEnv, HostStep
-from ..training import TrainState
+from ..training import TrainState, run_keys
 from ._host_rollout import Rollout
 from ._host_trainer import HostTrainer
 from ._workers import open_lanes
@@ -51,7 +51,7 @@ class HostLoop:
         self._first = np.ones(trainer.num_envs, bool)
         self._returns, self._lengths = np.zeros(trainer.num_envs), np.zeros(trainer.num_envs)
         self._finished = np.zeros(3)  # sum of returns, sum of lengths, count
-        reset_key = jax.random.split(key, 3)[1]
+        _, reset_key, _ = run_keys(key)
         self._stack = contextlib.ExitStack()
         environment = self._stack.enter_context(opened(trainer)).environment
         assert isinstance(environment, AbstractHostVectorEnv)

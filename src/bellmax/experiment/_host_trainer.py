@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 from .._core import Mean, Transition, clip_to, example, lane_keys
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractHostEnvironment, AbstractHostVectorEnv
-from ..training import Learner, Local, Shared, TrainState
+from ..training import Learner, Local, Shared, TrainState, run_keys
 from ._compile import compiled
 
 OUTSIDE: Any = None
@@ -93,7 +93,7 @@ class HostTrainer:
 
     def init(self, key: Key[Array, ""]) -> TrainState:
         """Makes the state of a run, but for the environments: its `local.lanes` is None."""
-        network_key, _, run_key = jax.random.split(key, 3)
+        network_key, _, run_key = run_keys(key)
         shared = self.learner.init(network_key, run_key)
         transition = jax.eval_shape(self._transition, shared.algorithm)
         return TrainState(shared, Local(OUTSIDE, self.learner.init_replay(transition)))

@@ -14,6 +14,11 @@ from ._learn import learn_off_policy, learn_on_policy
 from ._state import Shared
 
 
+def run_keys(key: Key[Array, ""]) -> tuple[Key[Array, ""], ...]:
+    """Returns the keys of a run: of its networks, of its first episodes, and of all that follows."""
+    return tuple(jax.random.split(key, 3))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Learner:
     """The half of training that never sees an environment: it takes rollouts and learns from them.

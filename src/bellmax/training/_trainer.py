@@ -10,7 +10,7 @@ from .._core import Mean, lane_keys
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment
 from ._collect import collect, start_lane
-from ._learner import Learner
+from ._learner import Learner, run_keys
 from ._state import Lane, Local, Shared, TrainState
 
 
@@ -66,7 +66,7 @@ class Trainer:
             The state, of all lanes of all devices. Make it under `jit`, so that no two leaves share a buffer and it can
             be donated.
         """
-        network_key, reset_key, run_key = jax.random.split(key, 3)
+        network_key, reset_key, run_key = run_keys(key)
         keys = lane_keys(reset_key, self.num_envs)
         lanes = jax.vmap(lambda key: start_lane(self.algorithm, self.environment, key))(keys)
         shared = self.learner.init(network_key, run_key)

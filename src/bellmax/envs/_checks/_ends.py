@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from ._report import Check, Outcome
+from ._report import Check, Outcome, count_ends
 from ._rollout import LANES, Lane, Seen, equal
 from ._spaces import excess
 from ._subject import RESETS, Subject, distinct
@@ -38,17 +38,9 @@ def check_ends(subject: Subject) -> str | tuple[Outcome, str]:
     """Episodes end."""
     _, seen = subject.rollout
     terminated, truncated = np.asarray(seen.terminated), np.asarray(seen.truncated)
-    ended = terminated | truncated
-    if not ended.any():
-        return "warning", (
-            f"no episode ended within {subject.steps} steps: training would never see a return; if there should be a "
-            "time limit, set `truncated` at it, or look at more steps"
-        )
-    lengths = np.asarray(seen.length)[ended]
-    return (
-        f"{ended.sum()} episodes of {lengths.min()} to {lengths.max()} steps: {(terminated & ~truncated).sum()} "
-        f"terminated, {(truncated & ~terminated).sum()} truncated, {(terminated & truncated).sum()} both at once"
-    )
+    lengths = np.asarray(seen.length)[terminated | truncated]
+    known = f" of {lengths.min()} to {lengths.max()} steps" if len(lengths) else ""
+    return count_ends(terminated, truncated, subject.steps, known)
 
 
 def check_final_observation(subject: Subject) -> str | tuple[Outcome, str]:

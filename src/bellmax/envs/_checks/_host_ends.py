@@ -4,7 +4,7 @@ import numpy as np
 
 from .._host import HostStep
 from ._host_subject import LANES, HostSubject, equal_lanes, row
-from ._report import Outcome
+from ._report import Outcome, count_ends
 
 _OFTEN = 0.9
 
@@ -12,16 +12,7 @@ _OFTEN = 0.9
 def check_ends(subject: HostSubject) -> str | tuple[Outcome, str]:
     """Episodes end."""
     terminated, truncated = (np.stack([getattr(s, n) for s in subject.played[1]]) for n in ("terminated", "truncated"))
-    ended = terminated | truncated
-    if not ended.any():
-        return "warning", (
-            f"no episode ended within {subject.steps} steps: training would never see a return; if there should be a "
-            "time limit, set `truncated` at it, or look at more steps"
-        )
-    return (
-        f"{ended.sum()} episodes: {(terminated & ~truncated).sum()} terminated, {(truncated & ~terminated).sum()} "
-        f"truncated, {(terminated & truncated).sum()} both at once"
-    )
+    return count_ends(terminated, truncated, subject.steps)
 
 
 def check_final_observation(subject: HostSubject) -> str | tuple[Outcome, str]:

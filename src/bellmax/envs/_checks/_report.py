@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import numpy as np
+
 Outcome = Literal["passed", "failed", "warning", "not applicable"]
 Check = Callable[[Any], "str | tuple[Outcome, str]"]
 """Takes the subject; returns what was seen, or an outcome other than `passed` and what to do."""
@@ -75,3 +77,25 @@ def _run(name: str, check: Check, subject: Any) -> Finding:
         return Finding(name, "failed", f"raised {type(error).__name__}: {lines[0]}"[:400])
     outcome, detail = ("passed", found) if isinstance(found, str) else found
     return Finding(name, outcome, " ".join(detail.split()))
+
+
+def count_ends(
+    terminated: np.ndarray, truncated: np.ndarray, steps: int, lengths: str = ""
+) -> str | tuple[Outcome, str]:
+    """Says how the episodes of a rollout ended; warns if none did.
+
+    Args:
+        terminated: Flags of all steps.
+        truncated: Likewise.
+        steps: How many steps were taken.
+        lengths: What is known of the episodes' lengths, with a space before it.
+    """
+    if not (terminated | truncated).any():
+        return "warning", (
+            f"no episode ended within {steps} steps: training would never see a return; if there should be a "
+            "time limit, set `truncated` at it, or look at more steps"
+        )
+    return (
+        f"{(terminated | truncated).sum()} episodes{lengths}: {(terminated & ~truncated).sum()} terminated, "
+        f"{(truncated & ~terminated).sum()} truncated, {(terminated & truncated).sum()} both at once"
+    )

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from ..._core import Spaces, strong
+from ..._core import strong
 from .._protocol import AbstractEnvironment, Step
-from ._wrapper import AbstractWrapper
+from ._wrapper import AbstractStatelessWrapper
 
 
-class ActionRepeat(AbstractWrapper):
+class ActionRepeat(AbstractStatelessWrapper):
     """Takes each action several times and adds the rewards up.
 
     Where the episode ends in between, nothing is done after its last step: the step that is returned is that one, with
@@ -30,19 +30,6 @@ class ActionRepeat(AbstractWrapper):
     def __check_init__(self):
         if self.count < 1:
             raise ValueError(f"ActionRepeat: count must be at least 1; got {self.count}")
-
-    @property
-    def spaces(self) -> Spaces:
-        """The spaces inside."""
-        return self.environment.spaces
-
-    def inner(self, state: Any) -> Any:
-        """Returns the state of the environment inside, which is the wrapper's."""
-        return state
-
-    def reset(self, *, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
-        """Starts an episode."""
-        return self.environment.reset(key=key)
 
     def step(self, state: Any, action: PyTree[Array], *, key: Key[Array, ""]) -> tuple[Any, Step]:
         """Takes one action several times, or until the episode ends."""

@@ -1,17 +1,15 @@
 """Return and length of episodes."""
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from ..._core import Spaces
 from .._protocol import AbstractEnvironment, Step
-from ._wrapper import AbstractWrapper, WrapperState
+from ._wrapper import AbstractStatefulWrapper, WrapperState
 
 
-class EpisodeStatistics(AbstractWrapper):
+class EpisodeStatistics(AbstractStatefulWrapper):
     """Adds `episode_return` and `episode_length` to a step's `info`: rewards and steps of this episode so far.
 
     At the end of an episode they are those of the whole. Inside other wrappers they tell what the environment itself
@@ -22,15 +20,6 @@ class EpisodeStatistics(AbstractWrapper):
     """
 
     environment: AbstractEnvironment
-
-    @property
-    def spaces(self) -> Spaces:
-        """The spaces inside."""
-        return self.environment.spaces
-
-    def inner(self, state: WrapperState) -> Any:
-        """Returns the state of the environment inside."""
-        return state.inner
 
     def reset(self, *, key: Key[Array, ""]) -> tuple[WrapperState, PyTree[Array]]:
         """Starts an episode."""

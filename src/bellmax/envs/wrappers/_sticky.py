@@ -1,17 +1,15 @@
 """Actions that stick."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from ..._core import RealScalarLike, Spaces, example, guard
+from ..._core import RealScalarLike, example, guard
 from .._protocol import AbstractEnvironment, Step
-from ._wrapper import AbstractWrapper, WrapperState
+from ._wrapper import AbstractStatefulWrapper, WrapperState
 
 
-class StickyAction(AbstractWrapper):
+class StickyAction(AbstractStatefulWrapper):
     """Now and then takes the action of the step before again, in place of the one given.
 
     What is repeated is what was really taken, so an action may stick for several steps. The first action of an episode
@@ -30,15 +28,6 @@ class StickyAction(AbstractWrapper):
 
     def __check_init__(self):
         guard(self.probability, lambda p: (p >= 0) & (p <= 1), "StickyAction: probability must be in [0, 1]")
-
-    @property
-    def spaces(self) -> Spaces:
-        """The spaces inside."""
-        return self.environment.spaces
-
-    def inner(self, state: WrapperState) -> Any:
-        """Returns the state of the environment inside."""
-        return state.inner
 
     def reset(self, *, key: Key[Array, ""]) -> tuple[WrapperState, PyTree[Array]]:
         """Starts an episode."""

@@ -1,17 +1,16 @@
 """Episodes of limited length."""
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
-from ..._core import Spaces, guard
+from ..._core import guard
 from .._protocol import AbstractEnvironment, Step
-from ._wrapper import AbstractWrapper, WrapperState
+from ._wrapper import AbstractStatefulWrapper, WrapperState
 
 
-class TimeLimit(AbstractWrapper):
+class TimeLimit(AbstractStatefulWrapper):
     """Truncates an episode after some steps.
 
     The step that reaches the limit is truncated, whether it terminated or not; so is whatever the environment inside
@@ -37,15 +36,6 @@ class TimeLimit(AbstractWrapper):
 
     def __check_init__(self):
         guard(self.steps, lambda steps: steps >= 1, "TimeLimit: steps must be at least 1")
-
-    @property
-    def spaces(self) -> Spaces:
-        """The spaces inside."""
-        return self.environment.spaces
-
-    def inner(self, state: WrapperState) -> Any:
-        """Returns the state of the environment inside."""
-        return state.inner
 
     def reset(self, *, key: Key[Array, ""]) -> tuple[WrapperState, PyTree[Array]]:
         """Starts an episode."""

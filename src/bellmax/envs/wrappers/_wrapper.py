@@ -135,12 +135,21 @@ class AbstractActionWrapper(AbstractWrapper):
         return self.environment.step(state, self.translate(action, key=translate_key), key=step_key)
 
 
-class AbstractRewardWrapper(AbstractWrapper):
-    """Changes rewards."""
+class AbstractStatefulWrapper(AbstractWrapper):
+    """Keeps something beside the state inside, in a `WrapperState`, and changes no space."""
 
-    @abc.abstractmethod
-    def reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
-        """Returns what is paid, from what the environment inside pays."""
+    @property
+    def spaces(self) -> Spaces:
+        """The spaces inside."""
+        return self.environment.spaces
+
+    def inner(self, state: WrapperState) -> Any:
+        """Returns the state of the environment inside."""
+        return state.inner
+
+
+class AbstractStatelessWrapper(AbstractWrapper):
+    """Keeps nothing and changes neither space nor start."""
 
     @property
     def spaces(self) -> Spaces:
@@ -154,6 +163,14 @@ class AbstractRewardWrapper(AbstractWrapper):
     def reset(self, *, key: Key[Array, ""]) -> tuple[Any, PyTree[Array]]:
         """Starts an episode."""
         return self.environment.reset(key=key)
+
+
+class AbstractRewardWrapper(AbstractStatelessWrapper):
+    """Changes rewards."""
+
+    @abc.abstractmethod
+    def reward(self, reward: Float[Array, ""]) -> Float[Array, ""]:
+        """Returns what is paid, from what the environment inside pays."""
 
     def step(self, state: Any, action: PyTree[Array], *, key: Key[Array, ""]) -> tuple[Any, Step]:
         """Takes one action."""
