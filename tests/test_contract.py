@@ -19,11 +19,13 @@ DQN = functools.partial(
 )
 SMALL_SAC = functools.partial(SAC, hidden_sizes=(8,), requirements_=algorithms.OffPolicy(4, 1, 8, 64, 16))
 
+NORMALISED = {"normalise_observations": True, "normalise_rewards": True}
+
 # Name, factory, environment, number of lanes.
 TABLE = [
     ("ppo", PPO, "toy/chain", 4),
     ("dqn", DQN, "toy/chain", 4),
-    ("ppo-gaussian", PPO, "Pendulum-v1", 4),
+    ("ppo-gaussian", functools.partial(PPO, **NORMALISED), "Pendulum-v1", 4),
     ("sketch-sac", SMALL_SAC, "Pendulum-v1", 4),
     ("sketch-recurrent-ppo", RecurrentPPO, "toy/recall", 4),
 ]
@@ -190,7 +192,7 @@ def test_nan_reward_never_poisons(row):
     lanes = state.local.lanes
     environment, poisoned = lanes.environment
     bad = dataclasses.replace(lanes, environment=(environment, poisoned.at[1].set(True)))
-    poisoned_state = training.TrainState(state.shared, training.Local(bad, state.local.replay))
+    poisoned_state = training.TrainState(state.shared, training.Local(bad, state.local.kept))
     skipped = 0.0
     for _ in range(6):
         before, (poisoned_state, metrics) = poisoned_state, row.step(poisoned_state)

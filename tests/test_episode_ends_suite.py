@@ -107,7 +107,7 @@ def test_what_is_replayed_pairs_no_two_episodes():
         state, _ = step(state)
     keys = jax.random.split(jax.random.key(1), (50, 8))
     sample = jax.vmap(jax.vmap(lambda memory, key: trainer.learner._replay.sample(memory, key=key)), (None, 0))
-    record = laws.host(laws.fast_jit(sample)(state.local.replay, keys))
+    record = laws.host(laws.fast_jit(sample)(state.local.kept.replay, keys))
     episode_ends.check_steps(record)
     assert (record.terminated & record.truncated).any()
 

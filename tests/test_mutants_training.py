@@ -103,6 +103,18 @@ FAULTS = {
         "jnp.where(transition.terminated | transition.truncated, 0.0, self.discount)",
         laws.law_only_termination_stops_the_bootstrap,
     ),
+    "learner: accumulators start anew with every rollout": Fault(
+        LEARNER, "Kept(accumulators=feedback.accumulators)", "kept", laws.law_accumulators_go_on
+    ),
+    "ppo: running return without discount": Fault(
+        PPO,
+        "scaled_rewards(state.reward_moments, batch, self.discount,",
+        "scaled_rewards(state.reward_moments, batch, 1.0,",
+        laws.law_accumulators_go_on,
+    ),
+    "ppo: moments of the running return never move": Fault(
+        PPO, "reward_moments=reward_moments)", "reward_moments=state.reward_moments)", laws.law_accumulators_go_on
+    ),
     # Randomness.
     "collect: one action key for all lanes": Fault(
         COLLECT,
@@ -288,6 +300,8 @@ RARE = {
     "collect: schedules stand still in a rollout",
     "dqn: target moves with every update",
     "ppo: permutation per device",
+    "ppo: running return without discount",
+    "ppo: moments of the running return never move",
     "ppo: bootstrap at a terminal state",
     "ppo: value learned towards the advantage",
     "evaluate: steps after the end count",

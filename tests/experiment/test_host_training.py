@@ -61,7 +61,9 @@ def vector(mode, lanes=4):
     return GymnasiumVectorEnv(SyncVectorEnv([GymnasiumSteps] * lanes, autoreset_mode=mode))
 
 
-PPO = algorithms.PPO(rollout_length=8, minibatches=2, epochs=2, hidden_sizes=(8,), learning_rate=1e-2)
+PPO = algorithms.PPO(
+    rollout_length=8, minibatches=2, epochs=2, hidden_sizes=(8,), learning_rate=1e-2, normalise_rewards=True
+)
 DQN = algorithms.DQN(
     rollout_length=2, batch_size=8, capacity=64, warm_up=16, hidden_sizes=(8,), epsilon=0.5, target_period=3
 )
@@ -89,7 +91,7 @@ def test_same_numbers_as_compiled(name):
         state, found = loop.state, loop.take_metrics()
     assert int(state.shared.steps) == int(expected.shared.steps) == calls * trainer.steps_per_call
     assert close(state.shared.algorithm, expected.shared.algorithm)
-    assert close(state.local.replay, expected.local.replay)
+    assert close(state.local.kept, expected.local.kept)
     assert set(found) == set(metrics)
     for key, value in metrics.items():
         np.testing.assert_allclose(found[key].value, value.value, rtol=1e-3, atol=1e-5, err_msg=key)

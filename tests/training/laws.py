@@ -17,7 +17,7 @@ from gymnasium import spaces as kinds
 from bellmax import algorithms, envs, training
 from bellmax._core import Mean
 from bellmax.algorithms import ActorCritic, Batch, Feedback, OnPolicy, Transition
-from bellmax.envs import Spaces, Step
+from bellmax.envs import Spaces, Step, wrappers
 from bellmax.policies import Categorical, Gaussian
 
 collecting = importlib.import_module("bellmax.training._collect")
@@ -235,6 +235,23 @@ def law_step_is_counted(subject, diary=None):
         assert page["step"] == before
         wanted = before + DIARY_LANES * np.arange(DIARY_LENGTH)
         np.testing.assert_array_equal(page["transition"].extras["step"], np.tile(wanted[:, None], DIARY_LANES))
+
+
+def law_accumulators_go_on(subject):
+    """Running returns go from rollout to rollout: here of rewards of one, in episodes of five steps."""
+    environment = wrappers.TransformReward(envs.Chain(length=100, time_limit=5), jnp.ones_like)
+    ppo = subject.PPO(
+        rollout_length=8, minibatches=2, epochs=1, hidden_sizes=(4,), discount=0.5, normalise_rewards=True
+    )
+    trainer = subject.Trainer(ppo, environment, 2)
+    state, step = fast_jit(trainer.init)(jax.random.key(0)), fast_jit(trainer.step)
+    for calls in range(1, 4):
+        state, _ = step(state)
+        running = 2 - 0.5 ** np.arange(5)  # 1, 1.5, 1.75, ... after each step of an episode
+        seen = np.resize(running, 8 * calls)
+        np.testing.assert_allclose(state.local.kept.accumulators, np.append(0, running)[8 * calls % 5], rtol=1e-6)
+        np.testing.assert_allclose(state.shared.algorithm.reward_moments.mean, seen.mean(), rtol=1e-5)
+        np.testing.assert_allclose(state.shared.algorithm.reward_moments.variance, seen.var(), rtol=1e-4)
 
 
 def law_episode_metrics(subject, diary=None):

@@ -136,7 +136,7 @@ def test_dqn_learns_from_what_was_collected():
     # Replay holds the transitions of its own lane, in the order in which they came.
     _, state, step = laws.small_run(laws.small_dqn)
     state, _ = step(state)
-    kept = laws.host(state.local.replay.experience)
+    kept = laws.host(state.local.kept.replay.experience)
     observation, following = (np.asarray(leaf)[:, 0, :4] for leaf in (kept.observation, kept.next_observation))
     ended = np.asarray(kept.terminated | kept.truncated)[:, 0, :4]
     going_on = ~ended[:, :-1]

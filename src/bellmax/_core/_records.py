@@ -34,21 +34,25 @@ class Batch(eqx.Module):
     Attributes:
         transition: The steps.
         memory: Recurrent memory before the first step, one a lane; None without.
+        accumulators: What the algorithm adds up along each lane, as the last update left it; None without.
         weight: Importance weight an example; None means 1.
         mask: Which steps count; None means all.
     """
 
     transition: Transition
     memory: Any = None
+    accumulators: Any = None
     weight: Float[Array, "*batch"] | None = None
     mask: Bool[Array, "*batch"] | None = None
 
 
 class Feedback(eqx.Module):
-    """What learning tells the replay memory.
+    """What learning hands back to the trainer.
 
     Attributes:
         priority: One an example, or None where replay is uniform.
+        accumulators: What the algorithm adds up along each lane, for the next batch; None without.
     """
 
     priority: Float[Array, "*batch"] | None = None
+    accumulators: Any = None

@@ -68,6 +68,14 @@ class AbstractAlgorithm(eqx.Module, Generic[State]):
         """Returns the recurrent memory at the start of an episode, for one lane; None without."""
         del spaces
 
+    def init_accumulators(self, spaces: Spaces) -> PyTree[Array]:
+        """Returns what is added up along one lane, from update to update and over the ends of episodes; None without.
+
+        The trainer keeps it beside the lane, on the lane's device, and hands it to `update` in `Batch.accumulators`,
+        which returns the next in `Feedback.accumulators`. On-policy only.
+        """
+        del spaces
+
     @abc.abstractmethod
     def act(
         self,
@@ -107,5 +115,5 @@ class AbstractAlgorithm(eqx.Module, Generic[State]):
             axis_name: Name of the mapped device axis, or None.
 
         Returns:
-            The next state, scalar metrics, and what replay should know.
+            The next state, scalar metrics, and what the trainer should know.
         """

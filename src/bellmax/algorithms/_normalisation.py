@@ -1,4 +1,4 @@
-"""Observations brought to mean 0 and variance 1."""
+"""Observations brought to mean 0 and variance 1, rewards to the scale of their returns."""
 
 import dataclasses
 from typing import Any
@@ -8,8 +8,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
-from .._core import Batch, Spaces, Transition, example
-from ..transforms import Moments, init_moments, normalise, update_moments
+from .._core import Batch, RealScalarLike, Spaces, Transition, example
+from ..transforms import (
+    Moments,
+    RewardScale,
+    init_moments,
+    normalise,
+    scale_reward,
+    update_moments,
+    update_reward_scale,
+)
 
 
 def observation_moments(spaces: Spaces) -> Moments:
@@ -58,6 +66,37 @@ def counted(moments: Moments | None, batch: Batch, axis_name: str | None) -> Mom
     counts = jnp.all(jnp.stack(jax.tree.leaves(jax.tree.map(finite, numbers, moments.mean))), axis=0)
     counts = counts if batch.mask is None else counts & batch.mask
     return update_moments(moments, numbers, counts, axis_name=axis_name)
+
+
+def scaled_rewards(
+    moments: Moments | None, batch: Batch, discount: RealScalarLike, axis_name: str | None
+) -> tuple[Moments | None, Batch]:
+    """Divides rewards by the deviation of their running discounted return; as they are without moments.
+
+    Args:
+        moments: Of the running returns so far; None for no scaling.
+        batch: A rollout; its `accumulators` are the running return of every lane.
+        discount: γ.
+        axis_name: Name of the mapped device axis, or None.
+
+    Returns:
+        The moments with this rollout's, and the batch with scaled rewards and with the running returns at its end. A
+        reward that is not finite counts in neither.
+    """
+    if moments is None:
+        return None, batch
+    transition = batch.transition
+    reward, ends = transition.reward, transition.terminated | transition.truncated
+    scale = update_reward_scale(
+        RewardScale(batch.accumulators, moments),
+        reward,
+        ends,
+        jnp.isfinite(reward),
+        gamma=discount,
+        axis_name=axis_name,
+    )
+    scaled = dataclasses.replace(transition, reward=scale_reward(scale, reward))
+    return scale.moments, dataclasses.replace(batch, transition=scaled, accumulators=scale.running)
 
 
 def _numbers(observation: PyTree[Array]) -> tuple[Any, Any]:

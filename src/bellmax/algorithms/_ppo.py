@@ -31,10 +31,10 @@ from .._core import (
 )
 from ..losses import clipped_value_loss, ppo_clip_loss, value_loss
 from ..returns import gae
-from ..transforms import Moments
+from ..transforms import Moments, init_moments
 from ._contract import AbstractAlgorithm, OnPolicy
 from ._networks import ActorCritic, actor_critic
-from ._normalisation import counted, normalised, normalised_transition, observation_moments
+from ._normalisation import counted, normalised, normalised_transition, observation_moments, scaled_rewards
 
 
 class PPOState(eqx.Module):
@@ -43,6 +43,7 @@ class PPOState(eqx.Module):
     model: ActorCritic
     optimiser: optax.OptState
     moments: Moments | None = None
+    reward_moments: Moments | None = None
 
 
 class Sample(eqx.Module):
@@ -81,6 +82,8 @@ class PPO(AbstractAlgorithm[PPOState]):
         network: Makes an `ActorCritic` out of the spaces and a key; None for perceptrons.
         normalise_observations: Whether the networks see floating-point numbers at mean 0 and variance 1, by the moments
             of all rollouts before the present one.
+        normalise_rewards: Whether rewards are divided by the deviation of their running discounted return, over all
+            rollouts, and clipped at 10. Values and their losses are then in that unit.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347. Huang et al., *The 37
@@ -104,6 +107,7 @@ class PPO(AbstractAlgorithm[PPOState]):
     activation: str = eqx.field(static=True, default="tanh")
     network: Callable[..., ActorCritic] | None = eqx.field(static=True, default=None)
     normalise_observations: bool = eqx.field(static=True, default=False)
+    normalise_rewards: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         if min(self.rollout_length, self.epochs, self.minibatches) < 1:
@@ -130,7 +134,13 @@ class PPO(AbstractAlgorithm[PPOState]):
         else:
             model = functions_as_nodes(self.network(spaces, key=key))
         moments = observation_moments(spaces) if self.normalise_observations else None
-        return PPOState(model, init_optimiser(model, self._optimiser), moments)
+        reward_moments = init_moments(jnp.zeros(())) if self.normalise_rewards else None
+        return PPOState(model, init_optimiser(model, self._optimiser), moments, reward_moments)
+
+    def init_accumulators(self, spaces):
+        """The running return of a lane, where rewards are normalised."""
+        del spaces
+        return jnp.zeros(()) if self.normalise_rewards else None
 
     def act(self, state, observation, memory, *, step, key, explore=True):
         """Samples from the policy, or takes its mode."""
@@ -145,6 +155,7 @@ class PPO(AbstractAlgorithm[PPOState]):
         # The policy that acted saw these moments: they move only after the last minibatch.
         moments = counted(state.moments, batch, axis_name)
         batch = dataclasses.replace(batch, transition=normalised_transition(state.moments, batch.transition))
+        reward_moments, batch = scaled_rewards(state.reward_moments, batch, self.discount, axis_name)
         samples = self._evaluate(state.model, batch)
         rate = value_at(self.learning_rate, step)
         lanes = batch.transition.reward.shape[1]
@@ -156,12 +167,13 @@ class PPO(AbstractAlgorithm[PPOState]):
             model, optimiser, step_metrics = gradient_step(
                 state.model, gradient, self._optimiser, state.optimiser, rate
             )
-            return PPOState(model, optimiser, state.moments), metrics | step_metrics
+            return dataclasses.replace(state, model=model, optimiser=optimiser), metrics | step_metrics
 
         state, metrics = model_scan(learn, state, self._shuffle(lanes, key, axis_name))
         metrics = {name: jnp.mean(values, where=jnp.isfinite(values)) for name, values in metrics.items()}
         metrics["explained_variance"] = _explained_variance(samples.value, samples.target, axis_name)
-        return PPOState(state.model, state.optimiser, moments), metrics, Feedback()
+        state = dataclasses.replace(state, moments=moments, reward_moments=reward_moments)
+        return state, metrics, Feedback(accumulators=batch.accumulators)
 
     @property
     def _optimiser(self) -> optax.GradientTransformation:

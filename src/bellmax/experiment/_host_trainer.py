@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 from .._core import Mean, Transition, clip_to, example, lane_keys
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractHostEnvironment, AbstractHostVectorEnv
-from ..training import Learner, Local, Shared, TrainState, run_keys
+from ..training import Kept, Learner, Local, Shared, TrainState, run_keys
 from ._compile import compiled
 
 OUTSIDE: Any = None
@@ -37,12 +37,12 @@ class Learned(NamedTuple):
 
     Attributes:
         shared: The algorithm's state and the count of steps, as leaves.
-        replay: One replay memory a lane, or None, as leaves.
+        kept: What learning keeps of every lane, as leaves.
         totals: Metrics of the updates since they were last read, as leaves.
     """
 
     shared: list[Array]
-    replay: list[Array]
+    kept: list[Array]
     totals: list[Array]
 
 
@@ -96,17 +96,17 @@ class HostTrainer:
         network_key, _, run_key = run_keys(key)
         shared = self.learner.init(network_key, run_key)
         transition = jax.eval_shape(self._transition, shared.algorithm)
-        return TrainState(shared, Local(OUTSIDE, self.learner.init_replay(transition)))
+        return TrainState(shared, Local(OUTSIDE, self.learner.init_kept(transition)))
 
     def _learn_from_zeros(self, state: TrainState) -> tuple[TrainState, dict[str, Mean]]:
         """Learns from a rollout of zeros: for `jax.eval_shape` only."""
         transition = self._transition(state.shared.algorithm)
         length = self.algorithm.requirements.rollout_length
         rollout = jax.tree.map(lambda leaf: jnp.zeros((length, self.num_envs, *leaf.shape), leaf.dtype), transition)
-        shared, replay, metrics = self.learner.learn(
-            state.shared, state.local.replay, rollout, self.init_memory(), key=state.shared.key
+        shared, kept, metrics = self.learner.learn(
+            state.shared, state.local.kept, rollout, self.init_memory(), key=state.shared.key
         )
-        return TrainState(shared, Local(OUTSIDE, replay)), metrics
+        return TrainState(shared, Local(OUTSIDE, kept)), metrics
 
     def init_memory(self) -> PyTree[Array]:
         """Returns every lane's recurrent memory at the start of an episode."""
@@ -143,7 +143,7 @@ class Programs:
         metrics = jax.eval_shape(trainer._learn_from_zeros, state)[1]
         self._algorithm = jax.tree.structure(state.shared.algorithm)
         self._counter = jax.tree.structure(state.shared.steps)
-        self._replay = jax.tree.structure(state.local.replay)
+        self._kept = jax.tree.structure(state.local.kept)
         self._metrics = metrics
         self.has_memory = bool(jax.tree.leaves(jax.eval_shape(trainer.init_memory)))
         self.start = compiled(self._start)
@@ -155,9 +155,7 @@ class Programs:
         """Returns the state of the run as a tree."""
         counter = jax.tree.unflatten(self._counter, learned.shared[-self._counter.num_leaves :])
         algorithm = jax.tree.unflatten(self._algorithm, learned.shared[: -self._counter.num_leaves])
-        return TrainState(
-            Shared(algorithm, counter, key), Local(OUTSIDE, jax.tree.unflatten(self._replay, learned.replay))
-        )
+        return TrainState(Shared(algorithm, counter, key), Local(OUTSIDE, jax.tree.unflatten(self._kept, learned.kept)))
 
     def metrics(self, learned: Learned) -> dict[str, Mean]:
         """Returns the metrics of the updates."""
@@ -169,7 +167,7 @@ class Programs:
 
     def _start(self, key):
         state = self.trainer.init(key)
-        learned = self._flat(state.shared, state.local.replay, self.zero_totals())
+        learned = self._flat(state.shared, state.local.kept, self.zero_totals())
         return learned, jax.random.key_data(state.shared.key), self._keys(state.shared)
 
     def _act(self, shared, observation, memory, kept, first, unfilled, keys, time):
@@ -193,15 +191,15 @@ class Programs:
 
     def _learn(self, learned, key, keys, rollout, memory):
         state = self.state(learned, jax.random.wrap_key_data(key))
-        shared, replay, metrics = self.trainer.learner.learn(
-            state.shared, state.local.replay, Transition(**rollout), memory, key=jax.random.wrap_key_data(keys)
+        shared, kept, metrics = self.trainer.learner.learn(
+            state.shared, state.local.kept, Transition(**rollout), memory, key=jax.random.wrap_key_data(keys)
         )
         totals = [total + leaf for total, leaf in zip(learned.totals, jax.tree.leaves(metrics), strict=True)]
-        return self._flat(shared, replay, totals), self._keys(shared)
+        return self._flat(shared, kept, totals), self._keys(shared)
 
-    def _flat(self, shared: Shared, replay: Any, totals: list[Array]) -> Learned:
+    def _flat(self, shared: Shared, kept: Kept, totals: list[Array]) -> Learned:
         leaves = [*jax.tree.leaves(shared.algorithm), *jax.tree.leaves(shared.steps)]
-        return Learned(leaves, jax.tree.leaves(replay), totals)
+        return Learned(leaves, jax.tree.leaves(kept), totals)
 
     def _keys(self, shared: Shared) -> Keys:
         collect, learn = self.trainer.learner.keys(shared)

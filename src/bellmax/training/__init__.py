@@ -5,6 +5,7 @@ from ._evaluate import Episodes as Episodes
 from ._evaluate import evaluate as evaluate
 from ._learner import Learner as Learner
 from ._learner import run_keys as run_keys
+from ._state import Kept as Kept
 from ._state import Lane as Lane
 from ._state import Local as Local
 from ._state import Shared as Shared

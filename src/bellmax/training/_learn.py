@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._core import Batch, Mean, Transition, lane_keys, model_scan
+from .._core import Batch, Mean, lane_keys, model_scan
 from ..algorithms import AbstractAlgorithm, OffPolicy
 from ..replay import UniformReplay
 
 
-def learn_on_policy(algorithm: AbstractAlgorithm, state, transitions: Transition, memory, *, step, key, axis_name):
+def learn_on_policy(algorithm: AbstractAlgorithm, state, batch: Batch, *, step, key, axis_name):
     """Updates once from the rollout."""
-    state, metrics, _ = algorithm.update(state, Batch(transitions, memory), step=step, key=key, axis_name=axis_name)
-    return state, _as_means(metrics)
+    state, metrics, feedback = algorithm.update(state, batch, step=step, key=key, axis_name=axis_name)
+    return state, _as_means(metrics), feedback
 
 
 def learn_off_policy(

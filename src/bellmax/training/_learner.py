@@ -1,17 +1,16 @@
 """What learns, wherever its transitions come from."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
-from .._core import Counter, Mean, Spaces, Transition, pmean
+from .._core import Batch, Counter, Mean, Spaces, Transition, pmean
 from ..algorithms import AbstractAlgorithm, OffPolicy
 from ..replay import UniformReplay
 from ._learn import learn_off_policy, learn_on_policy
-from ._state import Shared
+from ._state import Kept, Shared
 
 
 def run_keys(key: Key[Array, ""]) -> tuple[Key[Array, ""], ...]:
@@ -58,12 +57,16 @@ class Learner:
         """Draws the networks and starts counting."""
         return Shared(self.algorithm.init(self.spaces, key=network_key), Counter.zero(), run_key)
 
-    def init_replay(self, transition: Transition) -> Any:
-        """Makes one empty replay memory a lane, for transitions like this one; None where nothing is replayed."""
-        if not isinstance(self.algorithm.requirements, OffPolicy):
-            return None
-        transition = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), transition)
-        return jax.vmap(lambda _: self._replay.init(transition))(jnp.arange(self.num_envs))
+    def init_kept(self, transition: Transition) -> Kept:
+        """Starts what is kept of every lane, for transitions like this one."""
+
+        def of_lane(_):
+            if isinstance(self.algorithm.requirements, OffPolicy):
+                zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), transition)
+                return Kept(replay=self._replay.init(zeros))
+            return Kept(accumulators=self.algorithm.init_accumulators(self.spaces))
+
+        return jax.vmap(of_lane)(jnp.arange(self.num_envs))
 
     def keys(self, shared: Shared) -> tuple[Key[Array, ""], Key[Array, ""]]:
         """Returns the keys of this call: one to collect with, one to learn with."""
@@ -73,38 +76,41 @@ class Learner:
     def learn(
         self,
         shared: Shared,
-        replay: Any,
+        kept: Kept,
         transitions: Transition,
         memory: PyTree[Array],
         *,
         key: Key[Array, ""],
         axis_name: str | None = None,
-    ) -> tuple[Shared, Any, dict[str, Mean]]:
+    ) -> tuple[Shared, Kept, dict[str, Mean]]:
         """Learns from one rollout of every lane.
 
         Args:
             shared: The algorithm's state and the count of steps.
-            replay: One replay memory a lane, or None.
+            kept: What is kept of every lane.
             transitions: With leading axes `time lanes`.
             memory: Recurrent memory of every lane at the start of the rollout.
             key: Randomness of the updates.
             axis_name: Name of the mapped device axis, or None.
 
         Returns:
-            The next shared state, the replay memories and the metrics of the updates.
+            The next shared state, what is kept of every lane and the metrics of the updates.
         """
         step = shared.steps.as_float()
         if isinstance(self.algorithm.requirements, OffPolicy):
-            replay = jax.vmap(self._replay.add, (0, 1))(replay, transitions)
+            replay = jax.vmap(self._replay.add, (0, 1))(kept.replay, transitions)
+            kept = Kept(replay=replay)
             algorithm, metrics = learn_off_policy(
                 self.algorithm, self._replay, shared.algorithm, replay, step=step, key=key, axis_name=axis_name
             )
         else:
-            algorithm, metrics = learn_on_policy(
-                self.algorithm, shared.algorithm, transitions, memory, step=step, key=key, axis_name=axis_name
+            batch = Batch(transitions, memory, kept.accumulators)
+            algorithm, metrics, feedback = learn_on_policy(
+                self.algorithm, shared.algorithm, batch, step=step, key=key, axis_name=axis_name
             )
+            kept = Kept(accumulators=feedback.accumulators)
         shared = Shared(algorithm, shared.steps + self.steps_per_call, shared.key)
-        return shared, replay, pmean(metrics, axis_name)
+        return shared, kept, pmean(metrics, axis_name)
 
     @property
     def _replay(self) -> UniformReplay:

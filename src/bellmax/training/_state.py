@@ -40,16 +40,28 @@ class Lane(eqx.Module):
     episode_length: Float[Array, "*lanes"]
 
 
+class Kept(eqx.Module):
+    """What learning keeps of every lane.
+
+    Attributes:
+        replay: One replay memory a lane, or None.
+        accumulators: What the algorithm adds up along each lane, or None.
+    """
+
+    replay: Any = None
+    accumulators: Any = None
+
+
 class Local(eqx.Module):
     """The half in which every leaf has a leading axis of lanes, to be cut into devices along it.
 
     Attributes:
         lanes: The environments.
-        replay: One replay memory a lane, or None.
+        kept: What learning keeps of them.
     """
 
     lanes: Lane
-    replay: Any = None
+    kept: Kept = Kept()
 
 
 class TrainState(eqx.Module):

@@ -72,7 +72,7 @@ class Trainer:
         shared = self.learner.init(network_key, run_key)
         _, transitions, _ = jax.eval_shape(lambda: self._collect(shared, lanes, length=1, key=run_key))
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), transitions)
-        return TrainState(shared, Local(lanes, self.learner.init_replay(one)))
+        return TrainState(shared, Local(lanes, self.learner.init_kept(one)))
 
     def step(self, state: TrainState, *, axis_name: str | None = None) -> tuple[TrainState, dict[str, Mean]]:
         """Acts and learns.
@@ -91,10 +91,10 @@ class Trainer:
         lanes, transitions, episodes = self._collect(
             shared, local.lanes, length=length, key=collect_key, axis_name=axis_name
         )
-        shared, replay, metrics = self.learner.learn(
-            shared, local.replay, transitions, local.lanes.memory, key=learn_key, axis_name=axis_name
+        shared, kept, metrics = self.learner.learn(
+            shared, local.kept, transitions, local.lanes.memory, key=learn_key, axis_name=axis_name
         )
-        return TrainState(shared, Local(lanes, replay)), episodes | metrics
+        return TrainState(shared, Local(lanes, kept)), episodes | metrics
 
     def _collect(self, shared: Shared, lanes: Lane, *, length: int, key: Key[Array, ""], axis_name: str | None = None):
         return collect(
