@@ -26,9 +26,11 @@ def bellmax_worker():
     import numpy as np
 
     from bellmax import algorithms, envs
+    from bellmax.experiment._compile import dispatch_inline
     from bellmax.experiment._host_loop import HostLoop
     from bellmax.experiment._host_trainer import HostTrainer
 
+    dispatch_inline()  # as the command line does
     lanes, length = SETTINGS["num_envs"], SETTINGS["rollout_length"]
     ppo = algorithms.PPO(
         rollout_length=length,

@@ -1,5 +1,6 @@
 """What the command line says."""
 
+import jax
 import pytest
 
 from bellmax import __version__
@@ -71,7 +72,7 @@ def test_help_names_the_commands(words, capsys):
         (["train", "--help"], ["usage: bellmax train ALGORITHM ENVIRONMENT", "Proximal policy optimisation", "dqn"]),
         (["train", "ppo", "--help"], ["--learning-rate", "Step size of Adam", "2.5e-4", "--seeds"]),
         (["train", "ppo", "CartPole-v1", "--help"], ["linear:2.5e-4:0", "500000"]),
-        (["train", "ppo", "Pendulum-v1", "--help"], ["linear:1e-3:0", "1000000", "0.9"]),
+        (["train", "ppo", "Pendulum-v1", "--help"], ["linear:1e-3:0", "100000", "0.9"]),
         (["train", "dqn", "toy/chain", "--preset", "CartPole-v1", "--help"], ["120 84"]),
         (["evaluate", "--help"], ["--sampled", "--json", "bootstrap"]),
         (["list", "--help"], ["usage: bellmax list"]),
@@ -94,3 +95,4 @@ def test_list_names_algorithms_presets_and_environments(capsys):
 
 def test_version(capsys):
     assert said(capsys, "--version") == (0, f"{__version__}\n", "")
+    assert not jax.config.jax_cpu_enable_async_dispatch  # small programs run where they are called

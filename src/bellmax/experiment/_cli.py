@@ -9,6 +9,7 @@ from ._command_check import check
 from ._command_evaluate import evaluate
 from ._command_render import render
 from ._command_train import train
+from ._compile import dispatch_inline
 from ._configuration import ALGORITHMS, UsageError, choose, describe
 from ._flags import asks_help
 from ._packages import table
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         128 plus the number of the signal that interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    dispatch_inline()
     try:
         return _dispatch(words)
     except UsageError as error:

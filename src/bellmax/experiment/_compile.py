@@ -1,4 +1,4 @@
-"""How a run compiles."""
+"""How a run compiles, and how its programs start."""
 
 import functools
 from collections.abc import Callable
@@ -24,6 +24,15 @@ def compiled(function: Callable[..., Any], **settings: Any) -> Any:
         The compiled function.
     """
     return jax.jit(function, compiler_options=_options(), **settings)
+
+
+def dispatch_inline() -> None:
+    """Lets programs on a CPU run in the thread that calls them; only before JAX first touches a device.
+
+    JAX hands a program to another thread, which for the small ones that choose actions outside JAX takes several times
+    as long as the program itself. Nothing is lost: a run waits for each of its programs.
+    """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 @functools.cache

@@ -26,16 +26,16 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "ppo": {
         # The hyperparameters of PureJaxRL and CleanRL.
         "CartPole-v1": {"learning_rate": "linear:2.5e-4:0"},
+        # Those of RL Baselines3 Zoo, without its state-dependent exploration, with a rate that falls to zero.
         "Pendulum-v1": {
-            "steps": 1_000_000,
-            "num_envs": 16,
+            "steps": 100_000,
             "learning_rate": "linear:1e-3:0",
             "discount": 0.9,
             "entropy_coefficient": 0.0,
             "value_clip": False,
-            "rollout_length": 256,
+            "rollout_length": 1024,
             "epochs": 10,
-            "minibatches": 16,
+            "minibatches": 64,
         },
     },
 }
