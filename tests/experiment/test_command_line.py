@@ -95,4 +95,4 @@ def test_list_names_algorithms_presets_and_environments(capsys):
 
 def test_version(capsys):
     assert said(capsys, "--version") == (0, f"{__version__}\n", "")
-    assert not jax.config.jax_cpu_enable_async_dispatch  # small programs run where they are called
+    assert jax.config.values["jax_cpu_enable_async_dispatch"] is False  # small programs run where they are called
