@@ -16,6 +16,7 @@ from training import laws
 # In the order of their imports, so that each takes what those before it define.
 MODULES = (
     "_core._gradient",
+    "algorithms._targets",
     "algorithms._ppo",
     "algorithms._dqn",
     "training._collect",
@@ -37,7 +38,7 @@ class Fault(NamedTuple):
 
 PPO, DQN, COLLECT = "algorithms._ppo", "algorithms._dqn", "training._collect"
 TRAINER, LEARNER, LEARN = "training._trainer", "training._learner", "training._learn"
-EVALUATE, GRADIENT = "training._evaluate", "_core._gradient"
+TARGETS, EVALUATE, GRADIENT = "algorithms._targets", "training._evaluate", "_core._gradient"
 DISCOUNT = "jnp.where(transition.terminated, 0.0, self.discount)"
 GAUSSIAN = {"kind": "gaussian"}
 FRESH = "fresh = jax.vmap(start)(keys_of(which=which))"
@@ -204,13 +205,13 @@ FAULTS = {
         COLLECT, "step + time * steps_at_once", "step", laws.law_step_is_counted
     ),
     "dqn: target never moves": Fault(
-        DQN, "due = updates.low % self.target_period == 0", "due = jnp.array(False)", laws.law_target_moves_every_period
+        DQN, "updates.low % self.target_period == 0", "jnp.array(False)", laws.law_target_moves_every_period
     ),
     "dqn: target moves with every update": Fault(
-        DQN, "due = updates.low % self.target_period == 0", "due = jnp.array(True)", laws.law_target_moves_every_period
+        DQN, "updates.low % self.target_period == 0", "jnp.array(True)", laws.law_target_moves_every_period
     ),
     "dqn: target shares the online buffers": Fault(
-        DQN, "leaf.copy() if eqx.is_array(leaf) else leaf", "leaf", laws.law_target_is_a_copy
+        TARGETS, "leaf.copy() if eqx.is_array(leaf) else leaf", "leaf", laws.law_target_is_a_copy
     ),
     "dqn: double Q with its roles swapped": Fault(
         DQN,

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import equinox as eqx
 from jaxtyping import Array, Float, Key, PyTree
 
-from .._core import Batch, Feedback, Spaces
+from .._core import Batch, Feedback, RealScalarLike, Scheduled, Spaces
 
 State = TypeVar("State")
 
@@ -30,6 +30,12 @@ class OffPolicy(eqx.Module):
         batch_size: Transitions an update, over all lanes of all devices.
         capacity: Transitions kept, over all lanes.
         warm_up: Environment steps, over all lanes, before the first update.
+        sequence_length: Consecutive steps of one lane an example; the batch then has leading axes `time batch`. None
+            for single steps, leading axis `batch`.
+        priority_exponent: α of prioritised replay: an example is drawn in proportion to its priority, from
+            `Feedback.priority`, to the power α. None for uniform replay.
+        importance_exponent: β of prioritised replay, a number or a schedule over environment steps: `Batch.weight` is
+            proportional to the probability of the example to the power −β, and at most 1.
     """
 
     rollout_length: int = eqx.field(static=True)
@@ -37,6 +43,9 @@ class OffPolicy(eqx.Module):
     batch_size: int = eqx.field(static=True)
     capacity: int = eqx.field(static=True)
     warm_up: int = eqx.field(static=True)
+    sequence_length: int | None = eqx.field(static=True, default=None)
+    priority_exponent: RealScalarLike | None = None
+    importance_exponent: Scheduled = 1.0
 
 
 class AbstractAlgorithm(eqx.Module, Generic[State]):

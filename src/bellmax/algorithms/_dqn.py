@@ -23,7 +23,6 @@ from .._core import (
     guard,
     init_optimiser,
     masked_mean,
-    mix,
     value_and_grad,
     value_at,
 )
@@ -33,6 +32,7 @@ from ..transforms import Moments
 from ._contract import AbstractAlgorithm, OffPolicy
 from ._networks import q_network
 from ._normalisation import counted, normalised, normalised_transition, observation_moments
+from ._targets import copied, moved
 
 QNetwork = Callable[[PyTree[Array]], Float[Array, " actions"]]
 
@@ -116,8 +116,7 @@ class DQN(AbstractAlgorithm[DQNState]):
             online = q_network(spaces, self.hidden_sizes, self.activation, key=key)
         else:
             online = functions_as_nodes(self.network(spaces, key=key))
-        # A copy: one buffer under two leaves could not be donated.
-        target = jax.tree.map(lambda leaf: leaf.copy() if eqx.is_array(leaf) else leaf, online)
+        target = copied(online)
         moments = observation_moments(spaces) if self.normalise_observations else None
         return DQNState(online, target, init_optimiser(online, self._optimiser), Counter.zero(), moments)
 
@@ -140,7 +139,7 @@ class DQN(AbstractAlgorithm[DQNState]):
             state.online, gradient, self._optimiser, state.optimiser, value_at(self.learning_rate, step)
         )
         updates = state.updates + 1
-        target = self._move_target(online, state.target, updates)
+        target = moved(state.target, online, self.target_step, updates.low % self.target_period == 0)
         return DQNState(online, target, optimiser, updates, moments), metrics | step_metrics, Feedback(jnp.abs(error))
 
     @property
@@ -166,16 +165,6 @@ class DQN(AbstractAlgorithm[DQNState]):
         loss = loss.mean() if batch.mask is None else masked_mean(loss, batch.mask, axis_name)
         metrics = {"loss": loss, "q": value.mean(), "absolute_error": jnp.abs(error).mean()}
         return metrics["loss"], (metrics, error)
-
-    def _move_target(self, online: QNetwork, target: QNetwork, updates: Counter) -> QNetwork:
-        due = updates.low % self.target_period == 0
-
-        def move(new, old):
-            if not eqx.is_inexact_array(old):
-                return old
-            return jnp.where(due, mix(old, new, jnp.asarray(self.target_step, old.dtype)), old)
-
-        return jax.tree.map(move, online, target)
 
 
 def _values(network: QNetwork, observation: PyTree[Array]) -> Float[Array, " actions"]:
