@@ -80,8 +80,8 @@ class PPO(AbstractAlgorithm[PPOState]):
         hidden_sizes: Widths of the default networks.
         activation: Nonlinearity of the default networks: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes an `ActorCritic` out of the spaces and a key; None for perceptrons.
-        normalise_observations: Whether the networks see floating-point numbers at mean 0 and variance 1, by the moments
-            of all rollouts before the present one.
+        normalise_observations: Whether the networks see floating-point numbers at mean 0 and variance 1. They act by
+            the moments of all rollouts before the present one, and learn by those with it: the next they act by.
         normalise_rewards: Whether rewards are divided by the deviation of their running discounted return, over all
             rollouts, and clipped at 10. Values and their losses are then in that unit.
 
@@ -152,11 +152,14 @@ class PPO(AbstractAlgorithm[PPOState]):
         """Learns from one rollout."""
         if batch.weight is not None or batch.mask is not None:
             raise ValueError("PPO learns from whole rollouts of its own: a batch may have no weight and no mask")
-        # The policy that acted saw these moments: they move only after the last minibatch.
-        moments = counted(state.moments, batch, axis_name)
+        raw, moments = batch.transition.observation, counted(state.moments, batch, axis_name)
         batch = dataclasses.replace(batch, transition=normalised_transition(state.moments, batch.transition))
         reward_moments, batch = scaled_rewards(state.reward_moments, batch, self.discount, axis_name)
         samples = self._evaluate(state.model, batch)
+        if moments is not None:
+            # What was done and what it was worth stand by the moments of then; what is learned is acted on by the new.
+            raw = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), raw)
+            samples = dataclasses.replace(samples, observation=normalised(moments, raw))
         rate = value_at(self.learning_rate, step)
         lanes = batch.transition.reward.shape[1]
 
