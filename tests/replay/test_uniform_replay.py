@@ -13,7 +13,7 @@ from training.laws import assert_equal, avals, fast_jit
 def filled(replay, count, chunk=1):
     """Adds the items 1 to count; an empty slot would show as 0."""
     state = replay.init(jnp.zeros(()))
-    add = jax.jit(replay.add)
+    add = fast_jit(replay.add)
     for first in range(1, count + 1, chunk):
         state = add(state, jnp.arange(first, first + chunk, dtype=float))
     return state
@@ -21,7 +21,7 @@ def filled(replay, count, chunk=1):
 
 def draws(replay, state, times, seed=0):
     keys = jax.random.split(jax.random.key(seed), times)
-    return np.asarray(jax.jit(jax.vmap(lambda key: replay.sample(state, key=key)))(keys)).ravel()
+    return np.asarray(fast_jit(jax.vmap(lambda key: replay.sample(state, key=key).items))(keys)).ravel()
 
 
 @pytest.mark.parametrize(("count", "chunk"), [(1, 1), (3, 1), (7, 1), (8, 1), (8, 4), (12, 4), (21, 3), (16, 8)])
@@ -56,7 +56,7 @@ def test_sample_has_the_structure_shapes_and_types_of_the_items():
         state, jax.tree.map(lambda leaf: jnp.stack([leaf + 1, leaf + 1]).astype(leaf.dtype), item)
     )
     assert avals(after) == avals(state)
-    sample = replay.sample(after, key=jax.random.key(0))
+    sample = replay.sample(after, key=jax.random.key(0)).items
     assert jax.tree.structure(sample) == jax.tree.structure(item)
     for drawn, leaf in zip(jax.tree.leaves(sample), jax.tree.leaves(item), strict=True):
         assert (drawn.shape, drawn.dtype) == ((3, *leaf.shape), leaf.dtype)
@@ -67,11 +67,11 @@ def test_items_stay_whole():
     # What was added as one comes back as one, past the wrap too.
     replay = UniformReplay(capacity=8, sample_size=8)
     state = replay.init((jnp.zeros(()), jnp.zeros(2)))
-    add = jax.jit(replay.add)
+    add = fast_jit(replay.add)
     for first in range(0, 24, 4):
         numbers = jnp.arange(first, first + 4, dtype=float)
         state = add(state, (numbers, jnp.stack([-numbers, 10 * numbers], axis=-1)))
-    number, pair = replay.sample(state, key=jax.random.key(0))
+    number, pair = replay.sample(state, key=jax.random.key(0)).items
     np.testing.assert_array_equal(pair, np.stack([-number, 10 * number], axis=-1))
 
 
@@ -85,17 +85,17 @@ def test_one_replay_a_lane():
         states = add(states, items)
         singles = [add_one(single, item) for single, item in zip(singles, items, strict=True)]
     keys = jax.random.split(jax.random.key(0), 3)
-    sample = jax.vmap(lambda state, key: replay.sample(state, key=key))(states, keys)
+    sample = jax.vmap(lambda state, key: replay.sample(state, key=key).items)(states, keys)
     for lane in range(3):
         assert_equal(jax.tree.map(lambda leaf, lane=lane: leaf[lane], states), singles[lane])
-        np.testing.assert_array_equal(sample[lane], replay.sample(singles[lane], key=keys[lane]))
+        np.testing.assert_array_equal(sample[lane], replay.sample(singles[lane], key=keys[lane]).items)
         assert set(np.asarray(sample[lane]) - 10 * (lane + 1)) <= {2, 3, 4, 5}
 
 
 def test_same_key_draws_the_same():
     replay = UniformReplay(capacity=8, sample_size=8)
     state = filled(replay, 8)
-    sample = fast_jit(lambda key: replay.sample(state, key=key))
+    sample = fast_jit(lambda key: replay.sample(state, key=key).items)
     assert_equal(sample(jax.random.key(1)), sample(jax.random.key(1)))
     assert (np.asarray(sample(jax.random.key(1))) != np.asarray(sample(jax.random.key(2)))).any()
 

@@ -136,9 +136,9 @@ def test_dqn_learns_from_what_was_collected():
     # Replay holds the transitions of its own lane, in the order in which they came.
     _, state, step = laws.small_run(laws.small_dqn)
     state, _ = step(state)
-    kept = laws.host(state.local.kept.replay.experience)
-    observation, following = (np.asarray(leaf)[:, 0, :4] for leaf in (kept.observation, kept.next_observation))
-    ended = np.asarray(kept.terminated | kept.truncated)[:, 0, :4]
+    kept = laws.host(jax.vmap(lambda memory: memory.store.take(jnp.arange(4))[0])(state.local.kept.replay))
+    observation, following = (np.asarray(leaf)[:, :4] for leaf in (kept.observation, kept.next_observation))
+    ended = np.asarray(kept.terminated | kept.truncated)[:, :4]
     going_on = ~ended[:, :-1]
     np.testing.assert_array_equal(observation[:, 1:][going_on], following[:, :-1][going_on])
     np.testing.assert_array_equal(following[~ended[:, -1], -1], laws.host(state.local.lanes.observation)[~ended[:, -1]])

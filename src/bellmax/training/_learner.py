@@ -1,6 +1,7 @@
 """What learns, wherever its transitions come from."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ from jaxtyping import Array, Key, PyTree
 
 from .._core import Batch, Counter, Mean, Spaces, Transition, pmean
 from ..algorithms import AbstractAlgorithm, OffPolicy
-from ..replay import UniformReplay
+from ..replay import AbstractReplay, PrioritisedReplay, UniformReplay
 from ._learn import learn_off_policy, learn_on_policy
 from ._state import Kept, Shared
 
@@ -46,6 +47,13 @@ class Learner:
                 raise ValueError(
                     f"capacity and warm_up must be at least rollout_length times num_envs, "
                     f"{needs.rollout_length * self.num_envs}; got {needs.capacity} and {needs.warm_up}"
+                )
+            length = needs.sequence_length or 1
+            room = self.num_envs * (needs.rollout_length + length - 1)
+            if needs.capacity < room or needs.warm_up < self.num_envs * length:
+                raise ValueError(
+                    f"with sequences of {length} steps capacity must be at least {room} and warm_up at least "
+                    f"{self.num_envs * length}; got {needs.capacity} and {needs.warm_up}"
                 )
 
     @property
@@ -98,11 +106,11 @@ class Learner:
         """
         step = shared.steps.as_float()
         if isinstance(self.algorithm.requirements, OffPolicy):
-            replay = jax.vmap(self._replay.add, (0, 1))(kept.replay, transitions)
-            kept = Kept(replay=replay)
-            algorithm, metrics = learn_off_policy(
-                self.algorithm, self._replay, shared.algorithm, replay, step=step, key=key, axis_name=axis_name
+            memories = jax.vmap(self._replay.add, (0, 1))(kept.replay, transitions)
+            algorithm, memories, metrics = learn_off_policy(
+                self.algorithm, self._replay, shared.algorithm, memories, step=step, key=key, axis_name=axis_name
             )
+            kept = Kept(replay=memories)
         else:
             batch = Batch(transitions, memory, kept.accumulators)
             algorithm, metrics, feedback = learn_on_policy(
@@ -113,7 +121,15 @@ class Learner:
         return shared, kept, pmean(metrics, axis_name)
 
     @property
-    def _replay(self) -> UniformReplay:
+    def _replay(self) -> AbstractReplay:
+        """The memory of one lane."""
         needs = self.algorithm.requirements
         assert isinstance(needs, OffPolicy)
-        return UniformReplay(needs.capacity // self.num_envs, needs.batch_size // self.num_envs)
+        sizes: Any = {
+            "capacity": needs.capacity // self.num_envs,
+            "sample_size": needs.batch_size // self.num_envs,
+            "sequence_length": needs.sequence_length,
+        }
+        if needs.priority_exponent is None:
+            return UniformReplay(**sizes)
+        return PrioritisedReplay(exponent=needs.priority_exponent, **sizes)
