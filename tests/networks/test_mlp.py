@@ -90,3 +90,21 @@ def test_without_orthogonality_weights_and_biases_are_uniform_up_to_one_over_the
         for values in (layer.weight, layer.bias):
             assert jnp.abs(values).max() <= 1 / inputs**0.5
             assert jnp.abs(values).max() > 0.5 / inputs**0.5
+
+
+def test_layer_norm_stands_before_each_nonlinearity(getkey):
+    network = MLP(jnp.zeros(3), 2, (4,), activation=jax.nn.relu, layer_norm=True, key=getkey())
+    scale, shift = jnp.array([1.0, 2.0, 0.5, -1.0]), jnp.array([0.0, 0.1, -0.2, 0.3])
+    network = eqx.tree_at(lambda network: (network.norms[0].weight, network.norms[0].bias), network, (scale, shift))
+    first, last = network.layers
+    x = jnp.array([1.0, -2.0, 0.5])
+    hidden = np.asarray(first.weight, np.float64) @ np.asarray(x)
+    hidden = (hidden - hidden.mean()) / np.sqrt(hidden.var() + 1e-5)
+    assert_close(network(x), np.asarray(last.weight) @ np.maximum(hidden * np.asarray(scale) + np.asarray(shift), 0))
+    assert MLP(jnp.zeros(3), 2, (4,), key=getkey()).norms == ()
+
+
+def test_each_output_may_have_its_own_scale(getkey):
+    network = MLP(jnp.zeros(3), 2, (4,), last_scale=(0.01, 1.0), key=getkey())
+    weight = np.asarray(network.layers[-1].weight, np.float64)
+    assert_close(weight @ weight.T, np.diag([1e-4, 1.0]), rtol=1e-5, atol=1e-6)

@@ -52,8 +52,9 @@ class Encoder(eqx.Module):
         hidden_sizes: Sequence[int] = (64, 64),
         *,
         activation: Callable[[Array], Array] = jnp.tanh,
-        last_scale: float = 1.0,
+        last_scale: float | Sequence[float] = 1.0,
         orthogonal: bool = True,
+        layer_norm: bool = False,
         key: Key[Array, ""],
     ):
         """Draws the weights; TypeError for a space without a fixed shape.
@@ -63,8 +64,9 @@ class Encoder(eqx.Module):
             size: Number of outputs.
             hidden_sizes: Width of each hidden layer of the perceptron.
             activation: Nonlinearity of the perceptron.
-            last_scale: Gain of the last layer's orthogonal weights.
+            last_scale: Gain of the last layer's orthogonal weights, one for all outputs or one each.
             orthogonal: Whether weights are orthogonal and biases zero, or both uniform; see `MLP`.
+            layer_norm: Whether the perceptron's hidden layers are normalised.
             key: Randomness of the weights.
         """
         shown = example(space)
@@ -80,6 +82,7 @@ class Encoder(eqx.Module):
             activation=activation,
             last_scale=last_scale,
             orthogonal=orthogonal,
+            layer_norm=layer_norm,
             key=mlp_key,
         )
 

@@ -13,10 +13,14 @@ class MLP(eqx.Module):
 
     $$h_0 = x, \qquad h_{i+1} = \sigma(W_i h_i + b_i), \qquad y = W_n h_n + b_n$$
 
+    With layer norm σ sees $W_i h_i + b_i$ brought to mean 0 and variance 1 over its units, then scaled and shifted by
+    learned numbers.
+
     The observation may be a tree: its leaves are flattened and joined. The input of the whole is what `example` shows.
 
     Attributes:
         layers: The affine maps.
+        norms: What is between an affine map and σ, one a hidden layer; none without layer norm.
         activation: σ, between layers.
 
     Example:
@@ -25,11 +29,12 @@ class MLP(eqx.Module):
         (2,)
 
     References:
-        Andrychowicz et al., *What Matters In On-Policy Reinforcement Learning?*, 2020, arXiv:2006.05990, on the scale
-        of the last layer.
+        Ba, Kiros and Hinton, *Layer Normalization*, 2016, arXiv:1607.06450. Andrychowicz et al., *What Matters In
+        On-Policy Reinforcement Learning?*, 2020, arXiv:2006.05990, on the scale of the last layer.
     """
 
     layers: tuple[eqx.nn.Linear, ...]
+    norms: tuple[eqx.nn.LayerNorm, ...]
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def __init__(
@@ -39,8 +44,9 @@ class MLP(eqx.Module):
         hidden_sizes: Sequence[int] = (64, 64),
         *,
         activation: Callable[[Array], Array] = jnp.tanh,
-        last_scale: float = 1.0,
+        last_scale: float | Sequence[float] = 1.0,
         orthogonal: bool = True,
+        layer_norm: bool = False,
         key: Key[Array, ""],
     ):
         """Draws the weights.
@@ -50,10 +56,12 @@ class MLP(eqx.Module):
             size: Number of outputs.
             hidden_sizes: Width of each hidden layer.
             activation: σ.
-            last_scale: Gain of the last layer's orthogonal weights; √2 everywhere else.
+            last_scale: Gain of the last layer's orthogonal weights, one for all outputs or one each; √2 everywhere
+                else.
             orthogonal: Whether weights are orthogonal and biases zero, as policy gradients want it; else both are
                 uniform in ±1/√inputs. Temporal differences want the latter: they must fit values far from zero out of
                 observations near zero, which features without a constant part do only by the last bias.
+            layer_norm: Whether hidden layers are normalised before σ.
             key: Randomness of the weights.
         """
         inputs = sum(leaf.size for leaf in jax.tree.leaves(example))
@@ -66,6 +74,7 @@ class MLP(eqx.Module):
             _orthogonal(before, after, gain, key) if orthogonal else eqx.nn.Linear(before, after, key=key)
             for before, after, gain, key in zip(sizes[:-1], sizes[1:], gains, keys, strict=True)
         )
+        self.norms = tuple(eqx.nn.LayerNorm(width) for width in hidden_sizes) if layer_norm else ()
         self.activation = activation
 
     def __call__(self, observation: PyTree[Array]) -> Float[Array, " size"]:
@@ -74,8 +83,9 @@ class MLP(eqx.Module):
         if features.size != self.layers[0].in_features:
             shapes = [leaf.shape for leaf in jax.tree.leaves(observation)]
             raise TypeError(f"MLP: one observation has {self.layers[0].in_features} numbers; got shapes {shapes}")
-        for layer in self.layers[:-1]:
-            features = self.activation(layer(features))
+        for depth, layer in enumerate(self.layers[:-1]):
+            features = layer(features)
+            features = self.activation(self.norms[depth](features) if self.norms else features)
         return self.layers[-1](features)
 
 
@@ -84,8 +94,9 @@ def _flatten(observation: PyTree[Array]) -> Float[Array, " features"]:
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves)
 
 
-def _orthogonal(inputs: int, outputs: int, gain: float, key: Key[Array, ""]) -> eqx.nn.Linear:
+def _orthogonal(inputs: int, outputs: int, gain: float | Sequence[float], key: Key[Array, ""]) -> eqx.nn.Linear:
     layer_key, weight_key = jax.random.split(key)
     layer = eqx.nn.Linear(inputs, outputs, key=layer_key)
-    weight = jax.nn.initializers.orthogonal(gain)(weight_key, (outputs, inputs), layer.weight.dtype)
+    scale = jnp.reshape(jnp.asarray(gain, layer.weight.dtype), (-1, 1))
+    weight = scale * jax.nn.initializers.orthogonal(1.0)(weight_key, (outputs, inputs), layer.weight.dtype)
     return eqx.tree_at(lambda layer: (layer.weight, layer.bias), layer, (weight, jnp.zeros(outputs, weight.dtype)))
