@@ -6,6 +6,7 @@ from ._brax import BraxEnvironment as BraxEnvironment
 from ._checks import Finding as Finding
 from ._checks import Report as Report
 from ._checks import check_environment as check_environment
+from ._frozen_lake import FrozenLake as FrozenLake
 from ._gymnasium import GymnasiumEnvironment as GymnasiumEnvironment
 from ._gymnasium import gymnasium_names as gymnasium_names
 from ._gymnasium_vector import GymnasiumVectorEnv as GymnasiumVectorEnv

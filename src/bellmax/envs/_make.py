@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._brax import BRAX_NAMES, BraxEnvironment
+from ._frozen_lake import FrozenLake
 from ._gymnasium import GymnasiumEnvironment, gymnasium_names
-from ._gymnax import GymnaxEnvironment, gymnax_names
 from ._host import AbstractHostEnvironment
 from ._jumanji import JUMANJI_NAMES, JumanjiEnvironment
+from ._no_velocity import gymnax_and_more, make_gymnax
 from ._playground import PLAYGROUND_NAMES, PlaygroundEnvironment
 from ._protocol import AbstractEnvironment
 from ._registry import unknown
 from ._toy import Bandit, Chain, Recall
 from ._xminigrid import XMINIGRID_NAMES, XMiniGridEnvironment
 
-_TOYS = {"bandit": Bandit, "chain": Chain, "recall": Recall}
+_TOYS = {"bandit": Bandit, "chain": Chain, "frozen-lake": FrozenLake, "recall": Recall}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Package:
 
 
 PACKAGES = {
-    "": Package("gymnax", "bellmax[envs]", gymnax_names, GymnaxEnvironment.named, closed=True),
+    "": Package("gymnax", "bellmax[envs]", gymnax_and_more, make_gymnax, closed=True),
     "toy/": Package("bellmax", "bellmax", lambda: tuple(_TOYS), lambda name, **s: _TOYS[name](**s), closed=True),
     "gymnasium/": Package("gymnasium", "bellmax", gymnasium_names, GymnasiumEnvironment),
     "brax/": Package("brax", "bellmax[brax]", lambda: BRAX_NAMES, BraxEnvironment.named),
@@ -87,8 +88,8 @@ def make(name: str, **settings) -> AbstractEnvironment | AbstractHostEnvironment
 
     | name | package |
     |---|---|
-    | `CartPole-v1` | gymnax |
-    | `toy/bandit`, `toy/chain`, `toy/recall` | this library |
+    | `CartPole-v1`; `CartPoleNoVel-v1`, without its velocities | gymnax |
+    | `toy/bandit`, `toy/chain`, `toy/frozen-lake`, `toy/recall` | this library |
     | `gymnasium/CartPole-v1`, `gymnasium/ALE/Pong-v5` | gymnasium; not JAX, so it has the other protocol |
     | `brax/ant` | brax |
     | `playground/CartpoleBalance` | MuJoCo Playground |

@@ -6,6 +6,7 @@ from ._actions import RescaleAction as RescaleAction
 from ._discretise import DiscretiseAction as DiscretiseAction
 from ._flatten import FlattenObservation as FlattenObservation
 from ._frame_stack import FrameStack as FrameStack
+from ._hide import HideObservation as HideObservation
 from ._observations import ObservationDelay as ObservationDelay
 from ._observations import ObservationNoise as ObservationNoise
 from ._randomise import DomainRandomisation as DomainRandomisation
