@@ -10,30 +10,68 @@ import numpy as np
 import pytest
 
 from bellmax import algorithms, envs, training
-from sketches import SAC, RecurrentPPO
 from training import laws
 
 PPO = functools.partial(algorithms.PPO, hidden_sizes=(8,), rollout_length=8, epochs=2, minibatches=2)
 DQN = functools.partial(
     algorithms.DQN, hidden_sizes=(8,), rollout_length=4, updates=2, batch_size=8, capacity=64, warm_up=16, epsilon=0.3
 )
-SMALL_SAC = functools.partial(SAC, hidden_sizes=(8,), requirements_=algorithms.OffPolicy(4, 1, 8, 64, 16))
+SMALL_ACTOR_CRITIC = dict(hidden_sizes=(8,), rollout_length=4, updates=2, batch_size=8, capacity=64, warm_up=16)
+EVERY_SAC_CHOICE = dict(state_dependent=True, n_step=3, prioritised=True, normalise_observations=True, policy_delay=2)
+
+SMALL_REPLAY = dict(hidden_sizes=(8,), rollout_length=4, updates=2, batch_size=8, capacity=64, warm_up=16, epsilon=0.3)
+EVERY_CHOICE = SMALL_REPLAY | dict(dueling=True, noisy=True, n_step=3, prioritised=True, normalise_observations=True)
+UNIT = dict(atoms=21, lowest_value=-1.0, highest_value=1.0)
+RECURRENT = functools.partial(
+    algorithms.RecurrentPPO, cell="lstm", memory_size=8, hidden_sizes=(8,), rollout_length=8, epochs=2, minibatches=2
+)
+POLICY_GRADIENT = functools.partial(
+    algorithms.PolicyGradient, behaviour="target", target_step=0.5, hidden_sizes=(8,), rollout_length=8, minibatches=2
+)
 
 NORMALISED = {"normalise_observations": True, "normalise_rewards": True}
+
+SMALL = {"hidden_sizes": (8,), "rollout_length": 8}
+PENALISED = {"objective": "kl", "shared_torso": True}
 
 # Name, factory, environment, number of lanes.
 TABLE = [
     ("ppo", PPO, "toy/chain", 4),
     ("dqn", DQN, "toy/chain", 4),
+    ("a2c", functools.partial(algorithms.A2C, **SMALL), "toy/chain", 4),
+    ("impala", functools.partial(algorithms.IMPALA, **SMALL), "toy/chain", 4),
+    ("pqn", functools.partial(algorithms.PQN, **SMALL, epochs=2, minibatches=2), "toy/chain", 4),
+    ("ppo-kl-shared", functools.partial(PPO, **PENALISED), "toy/chain", 4),
+    ("reinforce", functools.partial(algorithms.REINFORCE, **SMALL), "toy/chain", 4),
     ("ppo-gaussian", functools.partial(PPO, **NORMALISED), "Pendulum-v1", 4),
-    ("sketch-sac", SMALL_SAC, "Pendulum-v1", 4),
-    ("sketch-recurrent-ppo", RecurrentPPO, "toy/recall", 4),
+    ("sac", functools.partial(algorithms.SAC, **SMALL_ACTOR_CRITIC), "Pendulum-v1", 4),
+    ("sac-every-choice", functools.partial(algorithms.SAC, **SMALL_ACTOR_CRITIC | EVERY_SAC_CHOICE), "Pendulum-v1", 4),
+    ("td3", functools.partial(algorithms.TD3, **SMALL_ACTOR_CRITIC, noise="ornstein-uhlenbeck"), "Pendulum-v1", 4),
+    ("ddpg", functools.partial(algorithms.DDPG, **SMALL_ACTOR_CRITIC), "Pendulum-v1", 4),
+    ("tqc", functools.partial(algorithms.TQC, **SMALL_ACTOR_CRITIC, quantiles=5), "Pendulum-v1", 4),
+    ("discrete-sac", functools.partial(algorithms.DiscreteSAC, **SMALL_ACTOR_CRITIC), "toy/chain", 4),
+    ("recurrent-ppo", RECURRENT, "toy/recall", 4),
+    ("td", functools.partial(algorithms.TD, rule="sarsa", rollout_length=4, epsilon=0.3), "toy/chain", 4),
+    ("gaussian-pg", functools.partial(POLICY_GRADIENT, **NORMALISED), "Pendulum-v1", 4),
+    ("dqn-every-choice", functools.partial(algorithms.DQN, **EVERY_CHOICE), "toy/chain", 4),
+    ("dqn-munchausen", functools.partial(algorithms.DQN, **SMALL_REPLAY, munchausen=True), "toy/chain", 4),
+    ("c51", functools.partial(algorithms.C51, **SMALL_REPLAY | UNIT), "toy/chain", 4),
+    ("qr-dqn", functools.partial(algorithms.QRDQN, **SMALL_REPLAY, quantiles=5), "toy/chain", 4),
+    ("iqn", functools.partial(algorithms.IQN, **SMALL_REPLAY, fractions=4, target_fractions=3), "toy/chain", 4),
+    ("rainbow", functools.partial(algorithms.Rainbow, **SMALL_REPLAY | UNIT), "toy/chain", 4),
 ]
-FAST = {"ppo", "dqn"}
+FAST = {"ppo", "dqn", "td"}
 
 # Name, settings that learn fast, lanes, calls of the trainer's step: enough for the bandit and for the chain.
 LEARNERS = [
     ("ppo", functools.partial(algorithms.PPO, learning_rate=1e-2, rollout_length=16, hidden_sizes=(16,)), 8, 40),
+    ("a2c", functools.partial(algorithms.A2C, learning_rate=1e-2, rollout_length=16, hidden_sizes=(16,)), 8, 300),
+    ("impala", functools.partial(algorithms.IMPALA, learning_rate=1e-2, rollout_length=16, hidden_sizes=(16,)), 8, 300),
+    ("pqn", functools.partial(algorithms.PQN, learning_rate=1e-2, rollout_length=16, hidden_sizes=(16,)), 8, 100),
+    (
+        "reinforce",
+        functools.partial(algorithms.REINFORCE, learning_rate=1e-2, rollout_length=32, hidden_sizes=(16,)), 8, 300,
+    ),
     (
         "dqn",
         functools.partial(
@@ -44,6 +82,46 @@ LEARNERS = [
         150,
     ),
 ]  # fmt: skip
+
+# More of them, whose learned values other suites do not read.
+VALUE_LEARNER = dict(
+    learning_rate=1e-2, rollout_length=4, updates=2, batch_size=64, capacity=4000, warm_up=64, hidden_sizes=(16,),
+    epsilon=0.5, target_period=20, discount=0.9,
+)  # fmt: skip
+SOFT_LEARNER = dict(
+    actor_learning_rate=1e-2, critic_learning_rate=1e-2, rollout_length=4, updates=2, batch_size=64, capacity=4000,
+    warm_up=64, hidden_sizes=(16,), discount=0.9, target_step=0.05, temperature=0.02, learn_temperature=False,
+)  # fmt: skip
+SLOW_LEARNERS = [
+    ("td", functools.partial(algorithms.TD, learning_rate=3e-2, rollout_length=4, epsilon=0.5, discount=0.9), 8, 400),
+    (
+        "gaussian-pg",
+        functools.partial(
+            algorithms.PolicyGradient, learning_rate=1e-2, rollout_length=16, epochs=4, hidden_sizes=(16,)
+        ),
+        8,
+        100,
+    ),
+    (
+        "recurrent-ppo",
+        functools.partial(algorithms.RecurrentPPO, learning_rate=1e-2, rollout_length=16, memory_size=16),
+        8,
+        40,
+    ),
+    ("dqn-munchausen", functools.partial(algorithms.DQN, **VALUE_LEARNER, munchausen=True), 8, 150),
+    ("c51", functools.partial(algorithms.C51, **VALUE_LEARNER | UNIT), 8, 150),
+    ("qr-dqn", functools.partial(algorithms.QRDQN, **VALUE_LEARNER, quantiles=5), 8, 150),
+    ("iqn", functools.partial(algorithms.IQN, **VALUE_LEARNER, fractions=8, target_fractions=8), 8, 150),
+    ("rainbow", functools.partial(algorithms.Rainbow, **VALUE_LEARNER | UNIT), 8, 150),
+    ("discrete-sac", functools.partial(algorithms.DiscreteSAC, **SOFT_LEARNER), 8, 150),
+]
+
+
+def every_learner(test):
+    """Gives a test every learner; those of the second list are slow."""
+    slow = [pytest.param(*learner, marks=pytest.mark.slow) for learner in SLOW_LEARNERS]
+    names = [learner[0] for learner in (*LEARNERS, *SLOW_LEARNERS)]
+    return pytest.mark.parametrize(("name", "factory", "lanes", "calls"), [*LEARNERS, *slow], ids=names)(test)
 
 
 class Poisonable(envs.AbstractEnvironment):
@@ -253,13 +331,13 @@ def learn(factory, environment, lanes, calls):
     return laws.fast_jit(run)(jax.random.key(0))
 
 
-@pytest.mark.parametrize(("name", "factory", "lanes", "calls"), LEARNERS, ids=[learner[0] for learner in LEARNERS])
+@every_learner
 def test_solves_the_bandit(name, factory, lanes, calls):
     episodes = learn(factory, envs.Bandit(), lanes, calls)
     np.testing.assert_array_equal(episodes.episode_return, np.ones(64))
 
 
-@pytest.mark.parametrize(("name", "factory", "lanes", "calls"), LEARNERS, ids=[learner[0] for learner in LEARNERS])
+@every_learner
 def test_solves_the_chain(name, factory, lanes, calls):
     # Forward is best from everywhere: the goal is reached, and never later than from the far end without a halt.
     chain = envs.Chain(length=4)

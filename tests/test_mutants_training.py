@@ -3,7 +3,8 @@
 A fault is an exact replacement in a module's text, which then runs in a module of its own; nothing on disk changes.
 """
 
-import importlib.util
+import importlib
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,10 @@ from training import laws
 MODULES = (
     "_core._gradient",
     "algorithms._targets",
+    "algorithms._rollouts",
     "algorithms._ppo",
+    "algorithms._n_step",
+    "algorithms._value_learning",
     "algorithms._dqn",
     "training._collect",
     "training._learn",
@@ -36,10 +40,12 @@ class Fault(NamedTuple):
     settings: Mapping[str, object] = types.MappingProxyType({})
 
 
-PPO, DQN, COLLECT = "algorithms._ppo", "algorithms._dqn", "training._collect"
+ROLLOUTS, PPO, DQN, COLLECT = "algorithms._rollouts", "algorithms._ppo", "algorithms._dqn", "training._collect"
+N_STEP, VALUES = "algorithms._n_step", "algorithms._value_learning"
 TRAINER, LEARNER, LEARN = "training._trainer", "training._learner", "training._learn"
 TARGETS, EVALUATE, GRADIENT = "algorithms._targets", "training._evaluate", "_core._gradient"
 DISCOUNT = "jnp.where(transition.terminated, 0.0, self.discount)"
+DISCOUNTS = "jnp.where(transition.terminated, 0.0, discount)"
 GAUSSIAN = {"kind": "gaussian"}
 FRESH = "fresh = jax.vmap(start)(keys_of(which=which))"
 
@@ -53,28 +59,31 @@ def kept(name):
 FAULTS = {
     # Episode ends.
     "ppo: truncation treated as termination": Fault(
-        PPO,
-        DISCOUNT,
-        "jnp.where(transition.terminated | transition.truncated, 0.0, self.discount)",
+        ROLLOUTS,
+        DISCOUNTS,
+        "jnp.where(transition.terminated | transition.truncated, 0.0, discount)",
         laws.law_advantages_respect_episode_ends,
     ),
     "ppo: bootstrap at a terminal state": Fault(
-        PPO, DISCOUNT, "jnp.full_like(transition.reward, self.discount)", laws.law_advantages_respect_episode_ends
+        ROLLOUTS, DISCOUNTS, "jnp.full_like(transition.reward, discount)", laws.law_advantages_respect_episode_ends
     ),
     "ppo: lambda not cut at truncation": Fault(
-        PPO,
-        "jnp.where(transition.truncated, 0.0, self.gae_lambda)",
-        "jnp.full_like(transition.reward, self.gae_lambda)",
+        ROLLOUTS,
+        "jnp.where(transition.truncated, 0.0, lambda_)",
+        "jnp.full_like(transition.reward, lambda_)",
         laws.law_future_of_another_episode_is_invisible,
     ),
     "ppo: next value off by one": Fault(
-        PPO,
+        ROLLOUTS,
         "jax.vmap(model.critic)(flat.next_observation)",
         "jax.vmap(model.critic)(flat.observation)",
         laws.law_advantages_respect_episode_ends,
     ),
     "ppo: value learned towards the advantage": Fault(
-        PPO, "advantage, advantage + value)", "advantage, advantage)", laws.law_advantages_respect_episode_ends
+        ROLLOUTS,
+        "advantage, advantage + found.value)",
+        "advantage, advantage)",
+        laws.law_advantages_respect_episode_ends,
     ),
     "collect: bootstrap from the reset observation": Fault(
         COLLECT,
@@ -96,25 +105,25 @@ FAULTS = {
         TRAINER, "local.lanes.memory,", "lanes.memory,", laws.law_memory_is_reset
     ),
     "dqn: bootstrap at a terminal state": Fault(
-        DQN, DISCOUNT, "jnp.asarray(self.discount)", laws.law_only_termination_stops_the_bootstrap
+        N_STEP, DISCOUNTS, "jnp.full_like(transition.reward, discount)", laws.law_only_termination_stops_the_bootstrap
     ),
     "dqn: truncation treated as termination": Fault(
-        DQN,
-        DISCOUNT,
-        "jnp.where(transition.terminated | transition.truncated, 0.0, self.discount)",
+        N_STEP,
+        DISCOUNTS,
+        "jnp.where(transition.terminated | transition.truncated, 0.0, discount)",
         laws.law_only_termination_stops_the_bootstrap,
     ),
     "learner: accumulators start anew with every rollout": Fault(
         LEARNER, "Kept(accumulators=feedback.accumulators)", "kept", laws.law_accumulators_go_on
     ),
     "ppo: running return without discount": Fault(
-        PPO,
-        "scaled_rewards(state.reward_moments, batch, self.discount,",
+        ROLLOUTS,
+        "scaled_rewards(state.reward_moments, batch, discount,",
         "scaled_rewards(state.reward_moments, batch, 1.0,",
         laws.law_accumulators_go_on,
     ),
     "ppo: moments of the running return never move": Fault(
-        PPO, "reward_moments=reward_moments)", "reward_moments=state.reward_moments)", laws.law_accumulators_go_on
+        ROLLOUTS, "reward_moments=reward_moments)", "reward_moments=state.reward_moments)", laws.law_accumulators_go_on
     ),
     # Randomness.
     "collect: one action key for all lanes": Fault(
@@ -139,41 +148,41 @@ FAULTS = {
         LEARNER, "shared.steps.fold_into(shared.key)", "shared.key", laws.law_keys_differ
     ),
     "ppo: no shuffle": Fault(
-        PPO,
+        ROLLOUTS,
         "permute(keys)",
         "jnp.broadcast_to(jnp.arange(length), keys.shape + (length,))",
         laws.law_shuffle_mixes_time,
     ),
     "ppo: lanes share their permutation": Fault(
-        PPO, "lane_keys(key, lanes, axis_name)", "jnp.stack([key] * lanes)", laws.law_shuffle_mixes_time
+        ROLLOUTS, "lane_keys(key, lanes, axis_name)", "jnp.stack([key] * lanes)", laws.law_shuffle_mixes_time
     ),
     "ppo: the same permutation each epoch": Fault(
-        PPO,
-        "jax.random.split(key, self.epochs)",
-        "jnp.stack([key] * self.epochs)",
+        ROLLOUTS,
+        "lane_keys(key, lanes, axis_name))(jax.random.split(key, epochs))",
+        "lane_keys(key, lanes, axis_name))(jnp.stack([key] * epochs))",
         laws.law_shuffle_differs_between_epochs,
     ),
     "ppo: permutation per device": Fault(
-        PPO,
+        ROLLOUTS,
         "lane_keys(key, lanes, axis_name)",
         "lane_keys(key, lanes)",
         laws.law_advantages_are_normalised_over_all_devices,
     ),
     "dqn: greedy while exploring": Fault(
-        DQN,
-        "value_at(self.epsilon, step) if explore else 0.0",
+        VALUES,
+        "epsilon if explore else 0.0",
         "0.0",
         laws.law_exploration_follows_epsilon,
     ),
     "dqn: explores in evaluation": Fault(
-        DQN,
-        "if explore else 0.0)\n        return pi.sample(seed=key) if explore else pi.mode()",
+        VALUES,
+        " if explore else 0.0)\n        return pi.sample(seed=key) if explore else pi.mode()",
         ")\n        return pi.sample(seed=key)",
         laws.law_evaluation_is_greedy,
     ),
     # Arithmetic of the updates.
     "ppo: sign of the entropy bonus": Fault(
-        PPO, "- self.entropy_coefficient *", "+ self.entropy_coefficient *", laws.law_entropy_bonus_raises_entropy
+        ROLLOUTS, "loss - entropy_coefficient *", "loss + entropy_coefficient *", laws.law_entropy_bonus_raises_entropy
     ),
     "ppo: advantage normalised on each device": Fault(
         PPO,
@@ -189,9 +198,9 @@ FAULTS = {
         settings=GAUSSIAN,
     ),
     "ppo: behaviour's log-probability of the clipped action": Fault(
-        PPO,
-        "model.actor(observation).log_prob(action)",
-        "model.actor(observation).log_prob(jnp.clip(action, -1, 1))",
+        ROLLOUTS,
+        "return value, pi.log_prob(action)",
+        "return value, pi.log_prob(jnp.clip(action, -1, 1))",
         laws.law_log_prob_is_of_the_stored_action,
         settings=GAUSSIAN,
     ),
@@ -205,10 +214,10 @@ FAULTS = {
         COLLECT, "step + time * steps_at_once", "step", laws.law_step_is_counted
     ),
     "dqn: target never moves": Fault(
-        DQN, "updates.low % self.target_period == 0", "jnp.array(False)", laws.law_target_moves_every_period
+        VALUES, "updates.low % self.target_period == 0", "jnp.array(False)", laws.law_target_moves_every_period
     ),
     "dqn: target moves with every update": Fault(
-        DQN, "updates.low % self.target_period == 0", "jnp.array(True)", laws.law_target_moves_every_period
+        VALUES, "updates.low % self.target_period == 0", "jnp.array(True)", laws.law_target_moves_every_period
     ),
     "dqn: target shares the online buffers": Fault(
         TARGETS, "leaf.copy() if eqx.is_array(leaf) else leaf", "leaf", laws.law_target_is_a_copy
@@ -225,14 +234,14 @@ FAULTS = {
     "learn: warm-up not waited for": Fault(LEARN, "step >= needs.warm_up", "step >= 0", laws.law_warm_up_is_waited_for),
     # Devices.
     "ppo: gradient not averaged over devices": Fault(
-        PPO,
-        "value_and_grad_in_blocks(self._loss, axis_name)",
-        "value_and_grad_in_blocks(self._loss)",
+        ROLLOUTS,
+        "value_and_grad_in_blocks(loss, axis_name)",
+        "value_and_grad_in_blocks(loss)",
         laws.law_shared_half_is_the_same_on_every_device,
         raises=ValueError,
     ),
     "dqn: gradient not averaged over devices": Fault(
-        DQN,
+        VALUES,
         "value_and_grad(self._loss, axis_name)",
         "value_and_grad(self._loss)",
         laws.law_shared_half_is_the_same_on_every_device,
@@ -272,23 +281,31 @@ FAULTS = {
 def subject_with(fault: Fault | None) -> laws.Subject:
     """Runs the modules anew, one of them with a fault, and gathers what is put to the laws."""
     fresh: dict[str, object] = {}
-    for name in MODULES:
-        full = f"bellmax.{name}"
-        origin = importlib.util.find_spec(full).origin
-        text = Path(origin).read_text()
-        if fault is not None and fault.module == name:
-            assert text.count(fault.old) == 1, f"{fault.old!r} should be in {name} exactly once"
-            text = text.replace(fault.old, fault.new)
-        module = types.ModuleType(full)
-        module.__package__ = full.rpartition(".")[0]
-        module.__file__ = origin
-        exec(compile(text, origin, "exec"), vars(module))
-        vars(module).update({key: value for key, value in fresh.items() if key in vars(module)})
-        fresh |= {
-            key: value
-            for key, value in vars(module).items()
-            if getattr(value, "__module__", None) == full and not key.startswith("_")
-        }
+    real = {f"bellmax.{name}": importlib.import_module(f"bellmax.{name}") for name in MODULES}
+    try:
+        for name in MODULES:
+            full = f"bellmax.{name}"
+            origin = real[full].__file__
+            text = Path(origin).read_text()
+            if fault is not None and fault.module == name:
+                assert text.count(fault.old) == 1, f"{fault.old!r} should be in {name} exactly once"
+                text = text.replace(fault.old, fault.new)
+            module = types.ModuleType(full)
+            module.__package__ = full.rpartition(".")[0]
+            module.__file__ = origin
+            exec(compile(text, origin, "exec"), vars(module))
+            # What is imported from its package, not from its own file, is set afterwards; base classes cannot be.
+            for key, value in fresh.items():
+                if getattr(vars(module).get(key), "__module__", None) == value.__module__:
+                    setattr(module, key, value)
+            sys.modules[full] = module
+            fresh |= {
+                key: value
+                for key, value in vars(module).items()
+                if getattr(value, "__module__", None) == full and not key.startswith("_")
+            }
+    finally:
+        sys.modules.update(real)
     return laws.Subject(**{name: fresh[name] for name in ("PPO", "DQN", "Trainer", "collect", "evaluate")})
 
 

@@ -25,11 +25,6 @@ def test_sizes_below_one_are_refused(name):
         PPO(**{name: 0})
 
 
-def test_minibatches_must_divide_the_rollout():
-    with pytest.raises(ValueError, match="minibatches must divide rollout_length; got 3 and 8"):
-        PPO(rollout_length=8, minibatches=3)
-
-
 @pytest.mark.parametrize(
     "action",
     [kinds.Text(3), kinds.Box(0.0, 1.0, (), np.float32), kinds.Box(0.0, 1.0, (2, 2), np.float32)],

@@ -1,5 +1,6 @@
 """Default networks, by the spaces they serve."""
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,24 @@ if TYPE_CHECKING:
     from gymnasium import Space
 
 
-class ActorCritic(eqx.Module):
-    """A policy and a value function.
+class AbstractActorCritic(eqx.Module):
+    """A policy and a value function. Either can be called alone; the whole gives both, at the price that they share.
+
+    Attributes:
+        actor: Maps an observation to a distribution over actions.
+        critic: Maps an observation to its value, an array without axes.
+    """
+
+    actor: eqx.AbstractVar[Callable[[PyTree[Array]], Distribution]]
+    critic: eqx.AbstractVar[Callable[[PyTree[Array]], Float[Array, ""]]]
+
+    @abc.abstractmethod
+    def __call__(self, observation: PyTree[Array]) -> tuple[Distribution, Float[Array, ""]]:
+        """Returns the distribution over actions, and the value."""
+
+
+class ActorCritic(AbstractActorCritic):
+    """A policy and a value function that share nothing.
 
     Attributes:
         actor: Maps an observation to a distribution over actions.
@@ -26,6 +43,39 @@ class ActorCritic(eqx.Module):
 
     actor: Callable[[PyTree[Array]], Distribution]
     critic: Callable[[PyTree[Array]], Float[Array, ""]]
+
+    def __call__(self, observation: PyTree[Array]) -> tuple[Distribution, Float[Array, ""]]:
+        """Returns the distribution over actions, and the value."""
+        return self.actor(observation), self.critic(observation)
+
+
+class SharedActorCritic(AbstractActorCritic):
+    """A policy and a value function out of one network.
+
+    Attributes:
+        network: Maps an observation, without its action mask, to the outputs of the policy and, last, the value.
+        head: Maps the outputs, and the action mask where there is one, to the distribution.
+    """
+
+    network: Callable[[PyTree[Array]], Float[Array, " size_and_value"]]
+    head: Callable[..., Distribution]
+
+    def __call__(self, observation: PyTree[Array]) -> tuple[Distribution, Float[Array, ""]]:
+        """Returns the distribution over actions, and the value."""
+        shown, mask = Masked.of(observation)
+        outputs = self.network(shown)
+        pi = self.head(outputs[:-1]) if mask is None else self.head(outputs[:-1], mask)
+        return pi, outputs[-1]
+
+    @property
+    def actor(self) -> Callable[[PyTree[Array]], Distribution]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The policy alone."""
+        return lambda observation: self(observation)[0]
+
+    @property
+    def critic(self) -> Callable[[PyTree[Array]], Float[Array, ""]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The value alone."""
+        return lambda observation: self(observation)[1]
 
 
 class ValueFunction(eqx.Module):
@@ -74,8 +124,10 @@ class Unmasked(eqx.Module):
         return self.network(Masked.of(observation).observation)
 
 
-def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]) -> ActorCritic:
-    """Makes a network each for the policy and for the value."""
+def actor_critic(
+    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, shared: bool = False, key: Key[Array, ""]
+) -> AbstractActorCritic:
+    """Makes a network each for the policy and for the value, or one for both."""
     actor_key, critic_key = jax.random.split(key)
     observation, mask = Masked.of(spaces.observation)
     nonlinearity = _activation(activation)
@@ -85,13 +137,16 @@ def actor_critic(spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *
 
     head = head_of(spaces.action)
     _check_mask(mask, head, spaces)
+    if shared:
+        both = network(head.size + 1, (*[0.01] * head.size, 1.0), actor_key)
+        return SharedActorCritic(network=both, head=head)  # pyright: ignore[reportCallIssue]
     outputs = network(head.size, 0.01, actor_key)
     actor = Actor(outputs, head) if mask is not None else _actor(spaces.action, outputs, head)
     return ActorCritic(actor, ValueFunction(network(1, 1.0, critic_key)))
 
 
 def q_network(
-    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, key: Key[Array, ""]
+    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, layer_norm: bool = False, key: Key[Array, ""]
 ) -> Callable[[PyTree[Array]], Float[Array, " actions"]]:
     """Makes a network from an observation to one value an action."""
     from gymnasium import spaces as kinds
@@ -101,7 +156,8 @@ def q_network(
     observation, mask = Masked.of(spaces.observation)
     size = num_actions(spaces.action)
     _check_mask(mask, Choice(size), spaces)
-    network = _network(observation, size, hidden_sizes, activation=_activation(activation), orthogonal=False, key=key)
+    settings = {"activation": _activation(activation), "orthogonal": False, "layer_norm": layer_norm}
+    network = _network(observation, size, hidden_sizes, **settings, key=key)
     return network if mask is None else Unmasked(network)
 
 

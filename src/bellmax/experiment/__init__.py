@@ -11,5 +11,6 @@ from ._host_evaluate import evaluate_on_host as evaluate_on_host
 from ._host_loop import HostLoop as HostLoop
 from ._host_trainer import HostTrainer as HostTrainer
 from ._statistics import bootstrap_interval as bootstrap_interval
+from ._statistics import interquartile_mean as interquartile_mean
 from ._train import train_run as train_run
 from ._workers import WorkerError as WorkerError

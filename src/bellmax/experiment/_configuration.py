@@ -16,7 +16,26 @@ from ._host_trainer import HostTrainer
 from ._presets import DEFAULTS, PRESETS
 from ._schedules import parse_schedule
 
-ALGORITHMS: dict[str, type[algorithms.AbstractAlgorithm]] = {"dqn": algorithms.DQN, "ppo": algorithms.PPO}
+ALGORITHMS: dict[str, type[algorithms.AbstractAlgorithm]] = {
+    "a2c": algorithms.A2C,
+    "c51": algorithms.C51,
+    "ddpg": algorithms.DDPG,
+    "discrete-sac": algorithms.DiscreteSAC,
+    "dqn": algorithms.DQN,
+    "gaussian-pg": algorithms.PolicyGradient,
+    "impala": algorithms.IMPALA,
+    "iqn": algorithms.IQN,
+    "ppo": algorithms.PPO,
+    "pqn": algorithms.PQN,
+    "qr-dqn": algorithms.QRDQN,
+    "rainbow": algorithms.Rainbow,
+    "recurrent-ppo": algorithms.RecurrentPPO,
+    "reinforce": algorithms.REINFORCE,
+    "sac": algorithms.SAC,
+    "td": algorithms.TD,
+    "td3": algorithms.TD3,
+    "tqc": algorithms.TQC,
+}
 
 
 class UsageError(ValueError):
@@ -99,7 +118,7 @@ class Hyperparameter:
     Attributes:
         type: As annotated.
         default: Without a preset.
-        help: From the algorithm's docstring.
+        help: From the docstring of the algorithm, or of what it inherits from.
     """
 
     type: Any
@@ -112,7 +131,9 @@ def hyperparameters_of(algorithm: str) -> dict[str, Hyperparameter]:
     import docstring_parser
 
     kind = ALGORITHMS[algorithm]
-    documented = {entry.arg_name: entry.description for entry in docstring_parser.parse(inspect.getdoc(kind)).params}
+    # What a class inherits is documented where it is defined; the nearest class has the last word.
+    pages = [docstring_parser.parse(inspect.cleandoc(each.__doc__ or "")) for each in reversed(kind.__mro__)]
+    documented = {entry.arg_name: entry.description for page in pages for entry in page.params}
     plain = (int, bool, str, tuple[int, ...], RealScalarLike, Scheduled)
     return {
         field.name: Hyperparameter(field.type, field.default, " ".join((documented[field.name] or "").split()))
