@@ -51,7 +51,7 @@ TABLE = [
     ("tqc", functools.partial(algorithms.TQC, **SMALL_ACTOR_CRITIC, quantiles=5), "Pendulum-v1", 4),
     ("discrete-sac", functools.partial(algorithms.DiscreteSAC, **SMALL_ACTOR_CRITIC), "toy/chain", 4),
     ("recurrent-ppo", RECURRENT, "toy/recall", 4),
-    ("td", functools.partial(algorithms.TD, rule="sarsa", rollout_length=4, epsilon=0.3), "toy/chain", 4),
+    ("td", functools.partial(algorithms.TD, **SMALL, rule="sarsa", epsilon=0.3), "toy/chain", 4),
     ("gaussian-pg", functools.partial(POLICY_GRADIENT, **NORMALISED), "Pendulum-v1", 4),
     ("dqn-every-choice", functools.partial(algorithms.DQN, **EVERY_CHOICE), "toy/chain", 4),
     ("dqn-munchausen", functools.partial(algorithms.DQN, **SMALL_REPLAY, munchausen=True), "toy/chain", 4),
@@ -60,7 +60,7 @@ TABLE = [
     ("iqn", functools.partial(algorithms.IQN, **SMALL_REPLAY, fractions=4, target_fractions=3), "toy/chain", 4),
     ("rainbow", functools.partial(algorithms.Rainbow, **SMALL_REPLAY | UNIT), "toy/chain", 4),
 ]
-FAST = {"ppo", "dqn", "td"}
+FAST = {"ppo", "dqn"}
 
 # Name, settings that learn fast, lanes, calls of the trainer's step: enough for the bandit and for the chain.
 LEARNERS = [

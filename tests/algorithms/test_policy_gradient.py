@@ -177,6 +177,7 @@ def test_behaviour_says_who_acts_and_the_learner_is_evaluated(behaviour):
     np.testing.assert_array_equal(greedy, state.model.actor(observation).mode())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "action",
     [kinds.Discrete(3), kinds.MultiDiscrete([2, 3]), kinds.Tuple((kinds.Discrete(2), SPACES.action))],

@@ -81,7 +81,7 @@ def law_evaluated_as_walked(kind, cell="gru"):
     np.testing.assert_allclose(found.target.T, advantage + value, atol=2e-6)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["gru", pytest.param("lstm", marks=pytest.mark.slow)])
 def test_rollout_is_evaluated_as_it_is_walked(cell):
     law_evaluated_as_walked(RecurrentPPO, cell)
 
@@ -175,6 +175,7 @@ def test_first_ratio_is_one_and_nothing_is_skipped():
     assert float(metrics["skipped"]) == 0
 
 
+@pytest.mark.slow
 def test_gradient_is_that_of_the_loss_as_it_is_written():
     # One step of the optimiser with the clip out of reach: the direction is Adam's first, the sign of the gradient.
     algorithm, transition = small(learning_rate=1.0, max_gradient_norm=1e9, adam_epsilon=1e-12), laws.rollout()
@@ -197,6 +198,7 @@ def test_gradient_is_that_of_the_loss_as_it_is_written():
         np.testing.assert_allclose(np.asarray(other - one)[large], -np.sign(slope)[large], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_clip_follows_its_schedule():
     settings = {"learning_rate": 0.05, "epochs": 8, "clip_epsilon": lambda step: 0.5 - step}
     wide, narrow = (
@@ -282,6 +284,7 @@ def test_weights_and_masks_are_refused():
         algorithm.update(start(algorithm), batch, step=jnp.zeros(()), key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_masked_and_structured_actions_have_policies():
     mask = kinds.MultiBinary(3)
     masked = kinds.Dict({"observation": kinds.Box(-1.0, 1.0, (2,), np.float32), "action_mask": mask})

@@ -130,6 +130,7 @@ def test_sarsa_takes_the_next_action_that_was_taken():
     law_sarsa_takes_the_next_action_that_was_taken()
 
 
+@pytest.mark.slow
 def test_drawn_actions_are_those_of_the_policy_and_of_their_lane():
     algorithm, transition = learner(rule="sarsa", policy="boltzmann"), rollout(time=1, lanes=512)
     transition = dataclasses.replace(transition, next_observation=jnp.zeros((1, 512), jnp.int32))
@@ -221,6 +222,7 @@ def test_behaviour_is_that_of_the_policy_and_evaluation_is_greedy(policy):
     np.testing.assert_array_equal(actions(policy, False), q == q.max())
 
 
+@pytest.mark.slow
 def test_masked_actions_are_neither_taken_nor_valued():
     space = kinds.Dict({"observation": kinds.Discrete(STATES), "action_mask": kinds.MultiBinary(ACTIONS)})
     algorithm = learner(initial_value=1.0)

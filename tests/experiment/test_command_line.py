@@ -17,7 +17,7 @@ def said(capsys, *words):
     ("words", "expected"),
     [
         (["trian"], "no command is named 'trian'; the nearest are train"),
-        (["train"], "train needs an algorithm and an environment; the algorithms are dqn, ppo"),
+        (["train"], "train needs an algorithm and an environment; the algorithms are a2c, c51, ddpg, "),
         (["train", "pop"], "no algorithm is named 'pop'; the nearest are ppo"),
         (["train", "ppo"], "train ppo needs an environment; `bellmax list` names them"),
         (["train", "ppo", "CartPole-v2"], "no environment is named 'CartPole-v2'; the nearest are CartPole-v1"),
@@ -70,7 +70,7 @@ def test_help_names_the_commands(words, capsys):
     ("words", "expected"),
     [
         (["train", "--help"], ["usage: bellmax train ALGORITHM ENVIRONMENT", "Proximal policy optimisation", "dqn"]),
-        (["train", "ppo", "--help"], ["--learning-rate", "Step size of Adam", "2.5e-4", "--seeds"]),
+        (["train", "ppo", "--help"], ["--learning-rate", "Step size of the optimiser", "2.5e-4", "--seeds"]),
         (["train", "ppo", "CartPole-v1", "--help"], ["linear:2.5e-4:0", "500000"]),
         (["train", "ppo", "Pendulum-v1", "--help"], ["linear:1e-3:0", "100000", "0.9"]),
         (["train", "dqn", "toy/chain", "--preset", "CartPole-v1", "--help"], ["120 84"]),
@@ -90,7 +90,7 @@ def test_list_names_algorithms_presets_and_environments(capsys):
     code, out, _ = said(capsys, "list")
     assert code == 0
     assert all(
-        name in out for name in ("ppo", "dqn", "presets: CartPole-v1, Pendulum-v1", "Breakout-MinAtar", "toy/recall")
+        name in out for name in ("ppo", "dqn", "presets: CartPole-v1, Acrobot-v1", "Breakout-MinAtar", "toy/recall")
     )
 
 

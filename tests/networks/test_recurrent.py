@@ -45,7 +45,10 @@ def observations():
     }
 
 
-@pytest.mark.parametrize("settings", [{}, {"input_sizes": (6, 3)}], ids=["plain", "layers-before"])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({}, id="plain", marks=pytest.mark.slow), pytest.param({"input_sizes": (6, 3)}, id="layers-before")],
+)
 @pytest.mark.parametrize("cell", CELLS)
 def test_unrolled_steps_are_single_steps_with_the_memory_set_back(cell, settings):
     net, seen = network(cell, **settings), observations()

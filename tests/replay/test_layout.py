@@ -11,7 +11,7 @@ from bellmax.replay._layout import Layout
 TYPES = (np.float32, np.int32, np.uint32, np.float16, ml_dtypes.bfloat16, np.int16, np.uint16, np.int8, np.uint8, bool)
 
 
-@pytest.mark.parametrize("lead", [(), (5,), (3, 2)])
+@pytest.mark.parametrize("lead", [(3, 2), *(pytest.param(lead, marks=pytest.mark.slow) for lead in [(), (5,)])])
 def test_every_type_and_shape_survives(lead):
     draws = np.random.default_rng(0)
     tree = {}

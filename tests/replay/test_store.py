@@ -91,10 +91,15 @@ def assert_holds(state, take, oracle):
         assert_equal(getattr(items, name), jax.tree.map(jnp.asarray, getattr(wanted, name)))
 
 
-@pytest.mark.parametrize("final_capacity", [None, 2, pytest.param(1, marks=pytest.mark.slow)])
-def test_steps_come_back_as_they_went_in(final_capacity):
+SLOW = [(each, seeds) for each in (None, CAPACITY, 2, 1) for seeds in (((0, 0.4),), ((1, 0.9), (2, 0.1)))]
+
+
+@pytest.mark.parametrize(
+    ("final_capacity", "seeds"), [(2, ((3, 0.4),)), *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)]
+)
+def test_steps_come_back_as_they_went_in(final_capacity, seeds):
     replay, add, take = compiled(CAPACITY, None, final_capacity)
-    for seed, end in ((0, 0.4), (1, 0.9), (2, 0.1)):
+    for seed, end in seeds:
         stream, oracle, state = Stream(seed, end), Oracle(CAPACITY, final_capacity or CAPACITY), replay.init(EXAMPLE)
         # Rounds of several lengths, to the whole capacity at once, over the wrap at several places.
         for length in (1, 4, 1, 1, 4, CAPACITY, 4, 1, 4, CAPACITY, 1):
@@ -105,6 +110,7 @@ def test_steps_come_back_as_they_went_in(final_capacity):
             assert_holds(state, take, oracle)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("final_capacity", [None, 3])
 def test_sequences_are_consecutive_steps(final_capacity):
     length, draws = 3, 200
@@ -168,6 +174,7 @@ def test_million_stacked_pictures_fit():
         assert 1.12 < size / (10**6 * 84 * 84 * 4) < 1.13
 
 
+@pytest.mark.slow
 def test_overflow_of_final_observations_in_one_addition():
     # Five ends at once, room for two: the last two are whole.
     replay, add, take = compiled(CAPACITY, None, 2)

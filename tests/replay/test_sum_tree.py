@@ -9,7 +9,7 @@ from scipy import stats
 from bellmax.replay import SumTree
 from training.laws import fast_jit
 
-COUNT = 1100  # three levels, the last row of each not full
+COUNT = 1100  # three levels of 16, the last row of each not full
 
 
 def test_sums_equal_their_parts_after_many_changes():
@@ -53,6 +53,7 @@ def test_draws_are_in_proportion_and_never_of_zero():
     assert stats.chisquare(seen, wanted / wanted.sum() * seen.sum()).pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_draws_of_one_call_are_independent():
     tree = SumTree.zeros(3).set(jnp.arange(3), jnp.array([1.0, 2.0, 3.0]))
     keys = jax.random.split(jax.random.key(0), 20_000)

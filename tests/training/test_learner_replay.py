@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bellmax import algorithms, training
+from bellmax import algorithms, envs, training
 from bellmax.algorithms import Feedback, OffPolicy
 from bellmax.training import Learner
 from training import laws
@@ -178,6 +178,7 @@ def test_warm_up_leaves_priorities_alone():
     np.testing.assert_array_equal(numbers[:, :7], [[1] * 6 + [0]] * LANES)
 
 
+@pytest.mark.slow
 def test_an_update_that_was_skipped_leaves_priorities_alone():
     trainer = trainer_of(lambda batch, count: jnp.nan * first_word(batch), priority_exponent=1.0)
     state, metrics = run(trainer, 5)
@@ -206,6 +207,7 @@ def test_two_devices_see_what_one_sees(settings):
         assert laws.largest_difference(joined.replay.priorities, state.local.kept.replay.priorities) < 1e-6
 
 
+@pytest.mark.slow
 def test_lost_final_observations_are_masked():
     # Large observations: one final observation is kept for each 8 steps, and episodes last 2 steps on average.
     class Large(laws.Diary):

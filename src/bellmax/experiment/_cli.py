@@ -103,8 +103,9 @@ def _list(words: list[str]) -> int:
         raise UsageError(f"list takes nothing or --packages; got {' '.join(words)}")
     print("algorithms")
     for name, kind in ALGORITHMS.items():
-        print(f"  {name:6}{describe(kind)}")
-        print(f"        presets: {', '.join(PRESETS[name])}")
+        print(f"  {name:14}{describe(kind)}")
+        if PRESETS[name]:
+            print(f"{'':16}presets: {', '.join(PRESETS[name])}")
     print("environments")
     for name in envs.names():
         print(f"  {name}")

@@ -28,7 +28,7 @@ def train(words: list[str]) -> int:
     names, flags = positional(words)
     if not names:
         if asks_help(flags):
-            lines = [f"\n  {name:6}{describe(kind)}" for name, kind in ALGORITHMS.items()]
+            lines = [f"\n  {name:14}{describe(kind)}" for name, kind in ALGORITHMS.items()]
             print(_TRAIN_HELP.format(algorithms="".join(lines), first="ppo"), end="")
             return 0
         raise UsageError(f"train needs an algorithm and an environment; the algorithms are {', '.join(ALGORITHMS)}")
