@@ -31,7 +31,6 @@ ALSO = {
     "policies": {"distrax", "gymnasium"},
     "networks": {"gymnasium"},
     "envs": {"ale_py", "brax", "gymnasium", "gymnax", "jumanji", "mujoco_playground", "xminigrid"},
-    "replay": {"flashbax"},
     "algorithms": {"gymnasium"},
     "experiment": {
         "docstring_parser",
@@ -49,7 +48,6 @@ LAZY = {
     "ale_py",
     "brax",
     "docstring_parser",
-    "flashbax",
     "gymnasium",
     "gymnax",
     "imageio",
@@ -147,14 +145,14 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_importing_bellmax_loads_nothing_heavy():
-    assert not loaded_by("import bellmax") & {"distrax", "tensorflow_probability", "gymnax", "gymnasium", "flashbax"}
+    assert not loaded_by("import bellmax") & {"distrax", "tensorflow_probability", "gymnax", "gymnasium"}
 
 
 def test_losses_and_returns_load_without_the_rest():
     loaded = loaded_by(
         "import bellmax.losses, bellmax.returns, bellmax.distributional, bellmax.transforms, bellmax.exploration"
     )
-    assert not loaded & {"distrax", "tensorflow_probability", "gymnasium", "gymnax", "flashbax"}
+    assert not loaded & {"distrax", "tensorflow_probability", "gymnasium", "gymnax"}
 
 
 def test_unknown_folder_is_an_attribute_error():

@@ -96,9 +96,10 @@ def test_new_steps_get_the_largest_priority_seen():
 
 def test_zero_priority_is_never_drawn():
     replay = PrioritisedReplay(capacity=8, sample_size=4, exponent=0.6)
-    state = replay.prioritise(filled(replay, 8), sample_of(2, 5), jnp.zeros(2))
+    prioritise = fast_jit(replay.prioritise)
+    state = prioritise(filled(replay, 8), sample_of(2, 5), jnp.zeros(2))
     assert set(draws(replay, state, 500).items.ravel()) == {1, 2, 4, 5, 7, 8}
-    nothing = replay.prioritise(state, sample_of(*range(8)), jnp.zeros(8))
+    nothing = prioritise(state, sample_of(*range(8)), jnp.zeros(8))
     sample = draws(replay, nothing, 3)
     assert not sample.chance.any()
     assert np.isin(sample.slots, np.arange(9)).all()
@@ -110,10 +111,11 @@ def test_bad_priority_changes_nothing(bad):
     replay = PrioritisedReplay(capacity=8, sample_size=4, exponent=0.6)
     state = filled(replay, 8)
     # The third draws the first's slot again: the good one counts.
-    after = replay.prioritise(state, sample_of(1, 2, 1), jnp.array([0.25, bad, bad]))
+    prioritise = fast_jit(replay.prioritise)
+    after = prioritise(state, sample_of(1, 2, 1), jnp.array([0.25, bad, bad]))
     np.testing.assert_allclose(after.priorities.tree.get(jnp.array([1, 2])), [0.25**0.6, 1.0])
     assert float(after.priorities.largest) == 1
-    assert_equal(replay.prioritise(state, sample_of(1, 2), jnp.full(2, bad)).priorities, state.priorities)
+    assert_equal(prioritise(state, sample_of(1, 2, 3), jnp.full(3, bad)).priorities, state.priorities)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from ._configuration import Configuration, UsageError
 from ._host_trainer import HostTrainer
 
 _FILES = {"agent", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
-_PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium", "flashbax")
+_PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium")
 
 
 @dataclasses.dataclass(frozen=True)
