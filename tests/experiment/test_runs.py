@@ -82,6 +82,7 @@ def test_ctrl_c_in_the_last_evaluation_leaves_no_run_running(tmp_path, monkeypat
     assert json.loads((tmp_path / "run" / "status.json").read_text())["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_one_seed_has_the_axis_too_and_equals_the_first_of_many(tmp_path):
     # Three updates: later, rounding makes the trajectories part.
     words = ["train", "ppo", "toy/bandit", *SMALL, "--steps", "192"]

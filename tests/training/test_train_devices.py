@@ -23,6 +23,7 @@ def one_device(make):
     return trainer, start, state, metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", MAKERS)
 def test_weight_of_a_metric_does_not_depend_on_devices(make):
     *_, wanted = one_device(make)
