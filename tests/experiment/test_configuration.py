@@ -8,6 +8,7 @@ import pytest
 from bellmax import algorithms
 from bellmax.experiment import Configuration, UsageError
 from bellmax.experiment._configuration import ALGORITHMS, choose, hyperparameters_of, preset_of
+from bellmax.experiment._folder import RunFolder
 from bellmax.experiment._presets import PRESETS
 from bellmax.experiment._schedules import parse_schedule
 
@@ -49,6 +50,16 @@ def test_configuration_survives_json():
     after = Configuration.from_json(written | {"versions": {}})
     assert json.loads(json.dumps(after.as_json())) == written
     assert after.trainer().algorithm.hidden_sizes == before.trainer().algorithm.hidden_sizes
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_run_folder_gives_back_every_default(algorithm, tmp_path):
+    before = configuration(algorithm, max_gradient_norm=float("inf"))
+    folder = RunFolder(tmp_path)
+    folder.write_json("config.json", before.as_json())
+    written = before.hyperparameters.items()
+    expected = {name: list(value) if isinstance(value, tuple) else value for name, value in written}
+    assert folder.configuration().hyperparameters == expected
 
 
 @pytest.mark.parametrize(

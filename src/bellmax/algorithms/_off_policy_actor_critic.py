@@ -75,7 +75,7 @@ class AbstractOffPolicyActorCritic(AbstractAlgorithm[OffPolicyActorCriticState])
     members: int = eqx.field(static=True, default=2)
     target_step: RealScalarLike = 0.005
     policy_delay: int = eqx.field(static=True, default=1)
-    max_gradient_norm: RealScalarLike = 1e9
+    max_gradient_norm: RealScalarLike = float("inf")
     rollout_length: int = eqx.field(static=True, default=1)
     updates: int = eqx.field(static=True, default=1)
     batch_size: int = eqx.field(static=True, default=256)

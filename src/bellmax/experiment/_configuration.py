@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -102,13 +103,22 @@ class Configuration:
         return trainer
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what `from_json` reads."""
-        return dataclasses.asdict(self)
+        """Returns what `from_json` reads; infinity, which JSON does not have, as text."""
+        content = dataclasses.asdict(self)
+        content["hyperparameters"] = {
+            name: str(value) if isinstance(value, float) and math.isinf(value) else value
+            for name, value in self.hyperparameters.items()
+        }
+        return content
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Configuration":
         """Reads what `as_json` wrote; other entries are left alone."""
-        return cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
+        read = cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
+        values = {
+            name: float(value) if value in ("inf", "-inf") else value for name, value in read.hyperparameters.items()
+        }
+        return dataclasses.replace(read, hyperparameters=values)
 
 
 @dataclasses.dataclass(frozen=True)

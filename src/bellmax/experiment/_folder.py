@@ -104,7 +104,7 @@ class RunFolder:
             return Configuration.from_json(json.loads(path.read_text()))
         except FileNotFoundError:
             raise UsageError(f"{self.path} is not a run folder: it has no config.json") from None
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise UsageError(f"{path} cannot be read: {error!r}") from None
 
 
