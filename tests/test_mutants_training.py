@@ -18,9 +18,11 @@ from training import laws
 MODULES = (
     "_core._gradient",
     "algorithms._targets",
+    "algorithms._actor_critic_loss",
     "algorithms._rollouts",
     "algorithms._ppo",
     "algorithms._n_step",
+    "algorithms._replay_learner",
     "algorithms._value_learning",
     "algorithms._dqn",
     "training._collect",
@@ -42,6 +44,7 @@ class Fault(NamedTuple):
 
 ROLLOUTS, PPO, DQN, COLLECT = "algorithms._rollouts", "algorithms._ppo", "algorithms._dqn", "training._collect"
 N_STEP, VALUES = "algorithms._n_step", "algorithms._value_learning"
+LOSS = "algorithms._actor_critic_loss"
 TRAINER, LEARNER, LEARN = "training._trainer", "training._learner", "training._learn"
 TARGETS, EVALUATE, GRADIENT = "algorithms._targets", "training._evaluate", "_core._gradient"
 DISCOUNT = "jnp.where(transition.terminated, 0.0, self.discount)"
@@ -182,7 +185,7 @@ FAULTS = {
     ),
     # Arithmetic of the updates.
     "ppo: sign of the entropy bonus": Fault(
-        ROLLOUTS, "loss - entropy_coefficient *", "loss + entropy_coefficient *", laws.law_entropy_bonus_raises_entropy
+        LOSS, "loss - entropy_coefficient *", "loss + entropy_coefficient *", laws.law_entropy_bonus_raises_entropy
     ),
     "ppo: advantage normalised on each device": Fault(
         PPO,

@@ -21,7 +21,7 @@ OBSERVATION = kinds.Box(-1.0, 1.0, (3,), np.float32)
 
 @pytest.mark.parametrize("name", ["rollout_length", "epochs", "minibatches"])
 def test_sizes_below_one_are_refused(name):
-    with pytest.raises(ValueError, match="rollout_length, epochs and minibatches must be at least 1"):
+    with pytest.raises(ValueError, match=f"PPO: {name} must be at least 1; got 0"):
         PPO(**{name: 0})
 
 

@@ -26,7 +26,7 @@ def run(objective, coefficient=1.0, target=0.01, rate=1e-2, transition=TRANSITIO
 
 
 def test_objectives_are_named():
-    with pytest.raises(ValueError, match="objective must be clip, kl or drift; got 'trust'"):
+    with pytest.raises(ValueError, match="objective must be one of clip, kl, drift; got 'trust'"):
         PPO(objective="trust")
 
 

@@ -6,9 +6,9 @@ import equinox as eqx
 import optax
 from jaxtyping import Array, Key
 
-from .._core import Batch, Feedback, RealScalarLike, Scheduled, Spaces, guard, standardise
+from .._core import Batch, Feedback, RealScalarLike, Scheduled, Spaces, standardise
 from ._actor_critic import AbstractActorCriticLearner, ActorCriticState, clipped_optimiser
-from ._normalisation import normalised
+from ._checks import check_fractions
 from ._rollouts import evaluated, explained_variance, flattened, normalised_rollout, refuse_masks
 
 
@@ -36,10 +36,7 @@ class A2C(AbstractActorCriticLearner[ActorCriticState]):
     optimiser_epsilon: RealScalarLike = 1e-5
 
     def __check_init__(self):
-        if self.rollout_length < 1:
-            raise ValueError(f"A2C: rollout_length must be at least 1; got {self.rollout_length}")
-        for name in ("discount", "gae_lambda"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"A2C: {name} must be in [0, 1]")
+        check_fractions(self, "gae_lambda")
         _ = self._optimiser
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> ActorCriticState:
@@ -50,10 +47,9 @@ class A2C(AbstractActorCriticLearner[ActorCriticState]):
         """Learns from one rollout."""
         del key
         refuse_masks("A2C", batch)
-        seen = batch.transition.observation
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         samples = evaluated(state.model, batch.transition, self.discount, self.gae_lambda)
-        samples = dataclasses.replace(samples, observation=normalised(state.moments, flattened(seen)))
+        samples = dataclasses.replace(samples, observation=flattened(learned))
         variance = explained_variance(samples.value, samples.target, axis_name)
         if self.normalise_advantages:
             samples = dataclasses.replace(samples, advantage=standardise(samples.advantage, axis_name))

@@ -6,7 +6,9 @@ import optax
 
 from .._core import RealScalarLike, guard
 from ..losses import double_q_learning_error, munchausen_q_learning_error
-from ._value_learning import AbstractDQN, Example, legal
+from ._checks import check_fractions
+from ._networks import legal
+from ._value_learning import AbstractDQN, Example
 from ._value_learning_networks import value_network
 
 
@@ -45,7 +47,7 @@ class DQN(AbstractDQN):
         if self.munchausen and self.n_step > 1:
             raise ValueError(f"DQN: munchausen adds to the reward of one step, so n_step must be 1; got {self.n_step}")
         guard(self.munchausen_temperature, lambda x: x > 0, "DQN: munchausen_temperature must be above 0")
-        guard(self.munchausen_scale, lambda x: (x >= 0) & (x <= 1), "DQN: munchausen_scale must be in [0, 1]")
+        check_fractions(self, "munchausen_scale")
         guard(self.munchausen_floor, lambda x: x <= 0, "DQN: munchausen_floor must not be above 0")
 
     def _default_network(self, spaces, key):

@@ -3,7 +3,6 @@
 import dataclasses
 
 import equinox as eqx
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
@@ -15,11 +14,12 @@ from .._core import (
     Scheduled,
     Spaces,
     Transition,
-    guard,
 )
 from ..returns import vtrace
 from ..transforms import Moments
 from ._actor_critic import AbstractActorCriticLearner, clipped_optimiser
+from ._actor_critic_loss import approximate_kl
+from ._checks import check_counts, check_fractions
 from ._networks import AbstractActorCritic
 from ._normalisation import normalised
 from ._rollouts import (
@@ -80,13 +80,8 @@ class IMPALA(AbstractActorCriticLearner[IMPALAState]):
     optimiser_epsilon: RealScalarLike = 1e-5
 
     def __check_init__(self):
-        if min(self.rollout_length, self.actor_lag) < 1:
-            raise ValueError(
-                f"IMPALA: rollout_length and actor_lag must be at least 1; got {self.rollout_length} and "
-                f"{self.actor_lag}"
-            )
-        for name in ("discount", "trace_lambda"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"IMPALA: {name} must be in [0, 1]")
+        check_counts(self, "actor_lag")
+        check_fractions(self, "trace_lambda")
         _ = self._optimiser
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> IMPALAState:
@@ -107,13 +102,12 @@ class IMPALA(AbstractActorCriticLearner[IMPALAState]):
         """Learns from one rollout, and lends the actors new parameters when it is time."""
         del key
         refuse_masks("IMPALA", batch)
-        seen = batch.transition.observation
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         samples, log_ratio = self._evaluate(state.model, batch.transition)
-        samples = dataclasses.replace(samples, observation=normalised(state.moments, flattened(seen)))
+        samples = dataclasses.replace(samples, observation=flattened(learned))
         state, metrics = self._learn_once(state, samples, step, axis_name)
         metrics["explained_variance"] = explained_variance(samples.value, samples.target, axis_name)
-        metrics["approximate_kl"] = jnp.mean(jnp.expm1(log_ratio) - log_ratio)
+        metrics["approximate_kl"] = approximate_kl(log_ratio)
         updates = state.updates + 1
         behaviour = moved(state.behaviour, state.model, 1.0, updates.low % self.actor_lag == 0)
         state = dataclasses.replace(state, behaviour=behaviour, updates=updates)

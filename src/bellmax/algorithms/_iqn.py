@@ -4,10 +4,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._core import RealScalarLike, guard
+from .._core import RealScalarLike
 from ..distributional import quantile_mean, quantile_midpoints
 from ..losses import quantile_q_learning_loss
-from ._value_learning import AbstractDQN, Example, legal
+from ._checks import check_counts, check_not_negative
+from ._networks import legal
+from ._value_learning import AbstractDQN, Example
 from ._value_learning_networks import implicit_network
 
 
@@ -40,10 +42,8 @@ class IQN(AbstractDQN):
     kappa: RealScalarLike = 1.0
 
     def __check_init__(self):
-        for name in ("fractions", "target_fractions", "policy_fractions", "cosines"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"IQN: {name} must be at least 1; got {getattr(self, name)}")
-        guard(self.kappa, lambda x: x >= 0, "IQN: kappa must not be negative")
+        check_counts(self, "fractions", "target_fractions", "policy_fractions", "cosines")
+        check_not_negative(self, "kappa")
 
     def _default_network(self, spaces, key):
         return implicit_network(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core import Distribution, Masked, Spaces, example
@@ -159,6 +160,12 @@ def q_network(
     settings = {"activation": _activation(activation), "orthogonal": False, "layer_norm": layer_norm}
     network = _network(observation, size, hidden_sizes, **settings, key=key)
     return network if mask is None else Unmasked(network)
+
+
+def legal(q: Float[Array, " actions"], observation: PyTree[Array]) -> Float[Array, " actions"]:
+    """Returns action values, −∞ for actions that the mask beside the observation forbids."""
+    mask = Masked.of(observation).action_mask
+    return q if mask is None else jnp.where(mask != 0, q, -jnp.inf)
 
 
 def _network(space: "Space[Any]", size: int, hidden_sizes: Sequence[int], **settings) -> MLP | Encoder:

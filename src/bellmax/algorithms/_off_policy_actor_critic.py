@@ -7,7 +7,6 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._core import (
@@ -17,26 +16,24 @@ from .._core import (
     RealScalarLike,
     Scheduled,
     Spaces,
-    clipped_adam,
     functions_as_nodes,
     gradient_step,
-    guard,
     init_optimiser,
     lane_keys,
     masked_mean,
     value_and_grad,
     value_at,
 )
-from ._contract import AbstractAlgorithm, OffPolicy
+from ._checks import check_counts
 from ._exploration import ActionBox, Options
-from ._n_step import n_step_batch
-from ._normalisation import counted, normalised, normalised_transition, observation_moments
+from ._normalisation import normalised
 from ._off_policy_actor_critic_networks import ActorQ, ensemble, predictions
 from ._off_policy_actor_critic_state import OffPolicyActorCriticState
+from ._replay_learner import AbstractReplayLearner
 from ._targets import copied, moved
 
 
-class AbstractOffPolicyActorCritic(AbstractAlgorithm[OffPolicyActorCriticState]):
+class AbstractOffPolicyActorCritic(AbstractReplayLearner[OffPolicyActorCriticState]):
     """An actor that follows an ensemble of critics, which learn from replayed transitions.
 
     An update moves the critics towards their target, then the actor up the new critics, then the target networks.
@@ -44,75 +41,25 @@ class AbstractOffPolicyActorCritic(AbstractAlgorithm[OffPolicyActorCriticState])
     Attributes:
         actor_learning_rate: Step size of Adam for the actor, a number or a schedule over environment steps.
         critic_learning_rate: Step size of Adam for the critics, likewise.
-        discount: γ, what a reward is worth a step later.
-        n_step: Steps of reward before the bootstrap; they are not corrected for the policy having changed since.
         members: Number of critics.
-        target_step: How far the target networks move towards the online ones at an update, from 0 to 1.
         policy_delay: Updates of the critics for each update of the actor.
-        max_gradient_norm: Gradients longer than this are shortened to it.
-        rollout_length: Steps of each lane between rounds of updates.
-        updates: Updates in a round.
-        batch_size: Transitions an update, over all lanes; divisible by their number.
-        capacity: Transitions in replay, over all lanes.
         warm_up: Environment steps before the first update, with actions drawn uniformly.
-        prioritised: Whether transitions are replayed by the mean absolute error that the critics last had on them.
-        priority_exponent: α, how far the error decides, from 0 for not at all.
-        importance_exponent: β, how far importance weights make up for it, from 0 to 1; a number or a schedule over
-            environment steps.
-        adam_epsilon: ε of Adam, added to the root of its second moment.
-        hidden_sizes: Widths of the default networks.
-        activation: Nonlinearity of the default networks: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes an `ActorQ` out of the spaces and a key; None for perceptrons. It is asked with a key for the
             actor, and with one for each critic.
-        normalise_observations: Whether the networks see floating-point numbers at mean 0 and variance 1, by the moments
-            of all batches so far.
     """
 
     actor_learning_rate: Scheduled = 3e-4
     critic_learning_rate: Scheduled = 3e-4
-    discount: RealScalarLike = 0.99
-    n_step: int = eqx.field(static=True, default=1)
     members: int = eqx.field(static=True, default=2)
-    target_step: RealScalarLike = 0.005
     policy_delay: int = eqx.field(static=True, default=1)
+    target_step: RealScalarLike = 0.005
     max_gradient_norm: RealScalarLike = float("inf")
-    rollout_length: int = eqx.field(static=True, default=1)
-    updates: int = eqx.field(static=True, default=1)
     batch_size: int = eqx.field(static=True, default=256)
-    capacity: int = eqx.field(static=True, default=100_000)
-    warm_up: int = eqx.field(static=True, default=1_000)
-    prioritised: bool = eqx.field(static=True, default=False)
-    priority_exponent: RealScalarLike = 0.6
-    importance_exponent: Scheduled = 0.4
-    adam_epsilon: RealScalarLike = 1e-8
     hidden_sizes: tuple[int, ...] = eqx.field(static=True, default=(256, 256))
-    activation: str = eqx.field(static=True, default="relu")
     network: Callable[..., ActorQ] | None = eqx.field(static=True, default=None)
-    normalise_observations: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        kind = type(self).__name__
-        sizes = ("n_step", "members", "policy_delay", "rollout_length", "updates", "batch_size", "capacity", "warm_up")
-        for name in sizes:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{kind}: {name} must be at least 1; got {getattr(self, name)}")
-        for name in ("discount", "target_step"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"{kind}: {name} must be in [0, 1]")
-        guard(self.priority_exponent, lambda x: x >= 0, f"{kind}: priority_exponent must not be negative")
-
-    @property
-    def requirements(self) -> OffPolicy:
-        """Replayed transitions, or sequences of them."""
-        return OffPolicy(
-            self.rollout_length,
-            self.updates,
-            self.batch_size,
-            self.capacity,
-            self.warm_up,
-            sequence_length=None if self.n_step == 1 else self.n_step,
-            priority_exponent=self.priority_exponent if self.prioritised else None,
-            importance_exponent=self.importance_exponent,
-        )
+        check_counts(self, "members", "policy_delay")
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> OffPolicyActorCriticState:
         """Draws the networks, copies the targets and starts the optimisers."""
@@ -129,7 +76,7 @@ class AbstractOffPolicyActorCritic(AbstractAlgorithm[OffPolicyActorCriticState])
             init_optimiser(critics, self._optimiser),
             Counter.zero(),
             actions,
-            moments=observation_moments(spaces) if self.normalise_observations else None,
+            moments=self._init_moments(spaces),
         )
         return self._completed(state)
 
@@ -145,9 +92,7 @@ class AbstractOffPolicyActorCritic(AbstractAlgorithm[OffPolicyActorCriticState])
 
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one batch of transitions."""
-        moments = counted(state.moments, batch, axis_name)
-        batch = dataclasses.replace(batch, transition=normalised_transition(state.moments, batch.transition))
-        batch, discount = n_step_batch(batch, self.discount, self.n_step)
+        batch, discount, moments = self._prepared(state, batch, axis_name)
         # One key an example, from its index among the examples of all devices.
         keys = lane_keys(key, discount.shape[0], axis_name)
         ahead_keys, actor_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
@@ -205,10 +150,6 @@ class AbstractOffPolicyActorCritic(AbstractAlgorithm[OffPolicyActorCriticState])
             )
         pair = moved((state.target_actor, state.target_critics), (state.actor, state.critics), self.target_step, due)
         return dataclasses.replace(state, target_actor=pair[0], target_critics=pair[1])
-
-    @property
-    def _optimiser(self) -> optax.GradientTransformation:
-        return clipped_adam(self.max_gradient_norm, self.adam_epsilon)
 
     @abc.abstractmethod
     def _actions(self, spaces: Spaces) -> ActionBox | Options:

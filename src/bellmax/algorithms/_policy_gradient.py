@@ -19,7 +19,6 @@ from .._core import (
     Scheduled,
     Spaces,
     clipped_adam,
-    guard,
     standardise,
     value_at,
 )
@@ -27,12 +26,12 @@ from ..losses import policy_gradient_loss, ppo_clip_loss, value_loss
 from ..policies import gaussian
 from ..transforms import Moments
 from ._actor_critic import AbstractActorCriticLearner
+from ._actor_critic_loss import actor_critic_loss
+from ._checks import check_choice, check_counts, check_fractions
 from ._heads import head_of
 from ._networks import AbstractActorCritic, Actor, ActorCritic, ValueFunction, _activation, _check_mask, _network
-from ._normalisation import normalised
 from ._rollouts import (
     Sample,
-    actor_critic_loss,
     descended,
     evaluated,
     explained_variance,
@@ -43,8 +42,6 @@ from ._rollouts import (
     refuse_masks,
 )
 from ._targets import copied, moved
-
-_STRATEGIES = ("vanilla", "ppo", "cross_entropy")
 
 
 class PolicyGradientState(eqx.Module):
@@ -94,23 +91,16 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
     gae_lambda: RealScalarLike = 0.95
     clip_epsilon: Scheduled = 0.2
     normalise_advantages: bool = eqx.field(static=True, default=True)
-    rollout_length: int = eqx.field(static=True, default=128)
     epochs: int = eqx.field(static=True, default=1)
     minibatches: int = eqx.field(static=True, default=1)
     adam_epsilon: RealScalarLike = 1e-5
     state_dependent_variance: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):
-        for name, known in (("strategy", _STRATEGIES), ("behaviour", ("online", "target"))):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"PolicyGradient: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}"
-                )
-        for name in ("rollout_length", "epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"PolicyGradient: {name} must be at least 1; got {getattr(self, name)}")
-        for name in ("discount", "gae_lambda", "target_step"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"PolicyGradient: {name} must be in [0, 1]")
+        check_choice(self, "strategy", ("vanilla", "ppo", "cross_entropy"))
+        check_choice(self, "behaviour", ("online", "target"))
+        check_counts(self, "epochs", "minibatches")
+        check_fractions(self, "gae_lambda", "target_step")
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> PolicyGradientState:
         """Draws the networks, copies them to the target and starts the optimiser."""
@@ -132,10 +122,10 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout, and moves the target policy."""
         refuse_masks("PolicyGradient", batch)
-        seen, lanes = batch.transition.observation, batch.transition.reward.shape[1]
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
+        lanes = batch.transition.reward.shape[1]
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         samples = self._evaluate(state, batch)
-        samples = dataclasses.replace(samples, observation=normalised(state.moments, flattened(seen)))
+        samples = dataclasses.replace(samples, observation=flattened(learned))
         rate = value_at(self.learning_rate, step)
         loss = functools.partial(self._loss, value_at(self.clip_epsilon, step))
 

@@ -16,26 +16,23 @@ from .._core import (
     Scheduled,
     Spaces,
     clipped_adam,
-    guard,
     pmean,
     standardise,
     value_at,
 )
 from ..losses import (
     adapt_kl_coefficient,
-    clipped_value_loss,
     discovered_policy_loss,
     ppo_clip_loss,
     ppo_kl_loss,
-    value_loss,
 )
 from ..transforms import Moments
 from ._actor_critic import AbstractActorCriticLearner
+from ._actor_critic_loss import actor_critic_loss, movement, regression_loss
+from ._checks import check_choice, check_counts, check_fractions
 from ._networks import AbstractActorCritic
-from ._normalisation import normalised
 from ._rollouts import (
     Sample,
-    actor_critic_loss,
     descended,
     evaluated,
     explained_variance,
@@ -100,15 +97,9 @@ class PPO(AbstractActorCriticLearner[PPOState]):
     adam_epsilon: RealScalarLike = 1e-5
 
     def __check_init__(self):
-        if min(self.rollout_length, self.epochs, self.minibatches) < 1:
-            raise ValueError(
-                "PPO: rollout_length, epochs and minibatches must be at least 1; got "
-                f"{self.rollout_length}, {self.epochs} and {self.minibatches}"
-            )
-        if self.objective not in ("clip", "kl", "drift"):
-            raise ValueError(f"PPO: objective must be clip, kl or drift; got {self.objective!r}")
-        for name in ("discount", "gae_lambda"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"PPO: {name} must be in [0, 1]")
+        check_counts(self, "epochs", "minibatches")
+        check_choice(self, "objective", ("clip", "kl", "drift"))
+        check_fractions(self, "gae_lambda")
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> PPOState:
         """Draws the networks and starts the optimiser."""
@@ -119,11 +110,9 @@ class PPO(AbstractActorCriticLearner[PPOState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
         refuse_masks("PPO", batch)
-        seen, lanes = batch.transition.observation, batch.transition.reward.shape[1]
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
-        # What was done and what it was worth stand by the moments of then; what is learned is acted on by the new.
-        samples = self._evaluate(state.model, batch)
-        samples = dataclasses.replace(samples, observation=normalised(state.moments, flattened(seen)))
+        lanes = batch.transition.reward.shape[1]
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
+        samples = dataclasses.replace(self._evaluate(state.model, batch), observation=flattened(learned))
         rate, epsilon = value_at(self.learning_rate, step), value_at(self.clip_epsilon, step)
         loss = functools.partial(self._loss, epsilon, state.kl_coefficient)
 
@@ -165,16 +154,12 @@ class PPO(AbstractActorCriticLearner[PPOState]):
             return log_ratio, pi.entropy(), value, loss
 
         log_ratio, entropy, value, policy_loss = jax.vmap(one)(batch)
-        if self.value_clip:
-            critic_loss = clipped_value_loss(value, batch.target, batch.value, epsilon=self.value_clip_epsilon)
-        else:
-            critic_loss = value_loss(value, batch.target)
+        epsilon_of_value = self.value_clip_epsilon if self.value_clip else None
+        critic_loss = regression_loss(value, batch.target, batch.value, epsilon_of_value)
         loss, metrics = actor_critic_loss(
             policy_loss, critic_loss, entropy, self.value_coefficient, self.entropy_coefficient
         )
-        metrics["approximate_kl"] = jnp.mean(jnp.expm1(log_ratio) - log_ratio)
-        metrics["clip_fraction"] = jnp.mean(jnp.abs(jnp.expm1(log_ratio)) > epsilon)
-        return loss, metrics
+        return loss, metrics | movement(log_ratio, epsilon)
 
     def _adapted(self, state: PPOState, samples: Sample, axis_name: str | None):
         """Measures how far an update moved the policy, and sets the penalty of the next."""

@@ -16,7 +16,6 @@ from .._core import (
     Scheduled,
     Spaces,
     functions_as_nodes,
-    guard,
     init_optimiser,
     take_action,
     value_at,
@@ -24,10 +23,11 @@ from .._core import (
 from ..losses import value_loss
 from ..policies import epsilon_greedy
 from ..returns import lambda_returns
-from ..transforms import Moments, init_moments
-from ._contract import AbstractAlgorithm, OnPolicy
-from ._networks import q_network
-from ._normalisation import normalised, observation_moments
+from ..transforms import Moments
+from ._checks import check_counts, check_fractions
+from ._networks import legal, q_network
+from ._normalisation import normalised
+from ._rollout_learner import AbstractRolloutLearner
 from ._rollouts import (
     descended,
     explained_variance,
@@ -38,7 +38,6 @@ from ._rollouts import (
     refuse_masks,
     with_ends,
 )
-from ._value_learning import legal
 
 QNetwork = Callable[[PyTree[Array]], Float[Array, " actions"]]
 
@@ -52,7 +51,7 @@ class PQNState(eqx.Module):
     reward_moments: Moments | None = None
 
 
-class PQN(AbstractAlgorithm[PQNState]):
+class PQN(AbstractRolloutLearner[PQNState]):
     r"""Q-learning from many lanes at once, without replay and without a target network.
 
     Targets are λ-returns of the best action's value, computed once a rollout by the network that acted:
@@ -64,34 +63,23 @@ class PQN(AbstractAlgorithm[PQNState]):
 
     Attributes:
         learning_rate: Step size of rectified Adam, a number or a schedule over environment steps.
-        discount: γ, what a reward is worth a step later.
         trace_lambda: λ of the targets.
         epsilon: ε of the behaviour policy, a number or a schedule over environment steps.
-        max_gradient_norm: Gradients longer than this are shortened to it.
-        rollout_length: Steps of each lane between updates.
         epochs: Passes over each rollout.
         minibatches: Parts of each pass. As far as they do not divide `rollout_length` they divide the lanes.
         adam_epsilon: ε of the optimiser, added to the root of its second moment.
         hidden_sizes: Widths of the default network.
-        activation: Nonlinearity of the default network: tanh, relu, silu, elu, gelu or leaky_relu.
         layer_norm: Whether the default network's hidden layers are normalised.
         network: Makes a module from an observation to action values, out of the spaces and a key; None for a
             perceptron. An action mask beside the observation is given to it too, and applied to what it returns.
-        normalise_observations: Whether the network sees floating-point numbers at mean 0 and variance 1. It acts by
-            the moments of all rollouts before the present one, and learns by those with it: the next it acts by.
-        normalise_rewards: Whether rewards are divided by the deviation of their running discounted return, over all
-            rollouts, and clipped at 10. Values and their losses are then in that unit.
 
     References:
         Gallici et al., *Simplifying Deep Temporal Difference Learning*, 2024, arXiv:2407.04811.
     """
 
-    learning_rate: Scheduled = 2.5e-4
-    discount: RealScalarLike = 0.99
     trace_lambda: RealScalarLike = 0.65
     epsilon: Scheduled = 0.1
     max_gradient_norm: RealScalarLike = 10.0
-    rollout_length: int = eqx.field(static=True, default=128)
     epochs: int = eqx.field(static=True, default=4)
     minibatches: int = eqx.field(static=True, default=4)
     adam_epsilon: RealScalarLike = 1e-8
@@ -99,22 +87,10 @@ class PQN(AbstractAlgorithm[PQNState]):
     activation: str = eqx.field(static=True, default="relu")
     layer_norm: bool = eqx.field(static=True, default=True)
     network: Callable[..., QNetwork] | None = eqx.field(static=True, default=None)
-    normalise_observations: bool = eqx.field(static=True, default=False)
-    normalise_rewards: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        if min(self.rollout_length, self.epochs, self.minibatches) < 1:
-            raise ValueError(
-                "PQN: rollout_length, epochs and minibatches must be at least 1; got "
-                f"{self.rollout_length}, {self.epochs} and {self.minibatches}"
-            )
-        for name in ("discount", "trace_lambda"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"PQN: {name} must be in [0, 1]")
-
-    @property
-    def requirements(self) -> OnPolicy:
-        """Fresh rollouts."""
-        return OnPolicy(self.rollout_length)
+        check_counts(self, "epochs", "minibatches")
+        check_fractions(self, "trace_lambda")
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> PQNState:
         """Draws the network and starts the optimiser."""
@@ -122,14 +98,7 @@ class PQN(AbstractAlgorithm[PQNState]):
             model = q_network(spaces, self.hidden_sizes, self.activation, layer_norm=self.layer_norm, key=key)
         else:
             model = functions_as_nodes(self.network(spaces, key=key))
-        moments = observation_moments(spaces) if self.normalise_observations else None
-        reward_moments = init_moments(jnp.zeros(())) if self.normalise_rewards else None
-        return PQNState(model, init_optimiser(model, self._optimiser), moments, reward_moments)
-
-    def init_accumulators(self, spaces):
-        """The running return of a lane, where rewards are normalised."""
-        del spaces
-        return jnp.zeros(()) if self.normalise_rewards else None
+        return PQNState(model, init_optimiser(model, self._optimiser), *self._init_moments(spaces))
 
     def act(self, state, observation, memory, *, step, key, explore=True):
         """Takes the best action, or any with probability ε when exploring."""
@@ -141,10 +110,10 @@ class PQN(AbstractAlgorithm[PQNState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
         refuse_masks("PQN", batch)
-        seen, lanes = batch.transition.observation, batch.transition.reward.shape[1]
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
+        lanes = batch.transition.reward.shape[1]
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         target = self._targets(state.model, batch)
-        examples = (normalised(state.moments, flattened(seen)), flattened(batch.transition.action), target)
+        examples = (*flattened((learned, batch.transition.action)), target)
         rate = value_at(self.learning_rate, step)
 
         def learn(state, minibatch):

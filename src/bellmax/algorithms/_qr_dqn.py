@@ -3,10 +3,12 @@
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._core import RealScalarLike, guard
+from .._core import RealScalarLike
 from ..distributional import quantile_mean, quantile_midpoints
 from ..losses import quantile_q_learning_loss
-from ._value_learning import AbstractDQN, Example, legal
+from ._checks import check_counts, check_not_negative
+from ._networks import legal
+from ._value_learning import AbstractDQN, Example
 from ._value_learning_networks import value_network
 
 
@@ -33,9 +35,8 @@ class QRDQN(AbstractDQN):
     kappa: RealScalarLike = 1.0
 
     def __check_init__(self):
-        if self.quantiles < 1:
-            raise ValueError(f"QRDQN: quantiles must be at least 1; got {self.quantiles}")
-        guard(self.kappa, lambda x: x >= 0, "QRDQN: kappa must not be negative")
+        check_counts(self, "quantiles")
+        check_not_negative(self, "kappa")
 
     def _default_network(self, spaces, key):
         return value_network(

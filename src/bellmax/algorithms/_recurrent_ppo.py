@@ -19,21 +19,20 @@ from .._core import (
     Spaces,
     clipped_adam,
     functions_as_nodes,
-    guard,
     init_optimiser,
-    lane_keys,
-    random_order,
     standardise,
     value_at,
 )
-from ..losses import clipped_value_loss, ppo_clip_loss, value_loss
+from ..losses import ppo_clip_loss
 from ..returns import gae
-from ..transforms import Moments, init_moments
-from ._contract import AbstractAlgorithm, OnPolicy
-from ._normalisation import normalised, observation_moments
+from ..transforms import Moments
+from ._actor_critic_loss import actor_critic_loss, movement, regression_loss
+from ._checks import check_counts, check_fractions
+from ._normalisation import normalised
 from ._recurrent_ppo_model import RecurrentActorCritic, recurrent_actor_critic
+from ._rollout_learner import AbstractRolloutLearner
 from ._rollouts import (
-    actor_critic_loss,
+    dealt_lanes,
     descended,
     explained_variance,
     normalised_rollout,
@@ -65,7 +64,7 @@ class Sequences(eqx.Module):
     target: Float[Array, "lanes time"]
 
 
-class RecurrentPPO(AbstractAlgorithm[RecurrentPPOState]):
+class RecurrentPPO(AbstractRolloutLearner[RecurrentPPOState]):
     """Proximal policy optimisation whose policy and value remember, each with its own recurrent network.
 
     An example is the whole rollout of a lane, from the memory that the lane had when the rollout began: that memory is
@@ -74,15 +73,12 @@ class RecurrentPPO(AbstractAlgorithm[RecurrentPPOState]):
     step further from the memory at that step, so it is right at the end of an episode too.
 
     Attributes:
-        learning_rate: Step size of Adam, a number or a schedule over environment steps.
-        discount: γ, what a reward is worth a step later.
         gae_lambda: λ of the advantage estimates.
         clip_epsilon: How far the probability ratio may move from 1, a number or a schedule over environment steps.
         value_clip: Whether the value may move only as far, by `value_clip_epsilon`.
         value_clip_epsilon: How far the value may move, in units of the return.
         entropy_coefficient: Weight of the entropy bonus.
         value_coefficient: Weight of the value loss.
-        max_gradient_norm: Gradients longer than this are shortened to it.
         rollout_length: Steps of each lane between updates; gradients flow back in time at most as far.
         epochs: Passes over each rollout.
         minibatches: Parts of each pass, each of whole lanes; divides the number of lanes on a device.
@@ -91,29 +87,20 @@ class RecurrentPPO(AbstractAlgorithm[RecurrentPPOState]):
         memory_size: Width of the memory.
         input_sizes: Widths of the layers between the observation and the memory.
         hidden_sizes: Widths of the hidden layers after the memory.
-        activation: Nonlinearity of those layers: tanh, relu, silu, elu, gelu or leaky_relu.
         network: Makes a `RecurrentActorCritic`, or what has its methods, out of the spaces and a key; None for the
             default.
-        normalise_observations: Whether the networks see floating-point numbers at mean 0 and variance 1. They act by
-            the moments of all rollouts before the present one, and learn by those with it: the next they act by.
-        normalise_rewards: Whether rewards are divided by the deviation of their running discounted return, over all
-            rollouts, and clipped at 10. Values and their losses are then in that unit.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, 2017, arXiv:1707.06347. Kapturowski et al.,
         *Recurrent Experience Replay in Distributed Reinforcement Learning*, 2019, on stored memory.
     """
 
-    learning_rate: Scheduled = 2.5e-4
-    discount: RealScalarLike = 0.99
     gae_lambda: RealScalarLike = 0.95
     clip_epsilon: Scheduled = 0.2
     value_clip: bool = eqx.field(static=True, default=False)
     value_clip_epsilon: RealScalarLike = 0.2
     entropy_coefficient: RealScalarLike = 0.01
     value_coefficient: RealScalarLike = 0.5
-    max_gradient_norm: RealScalarLike = 0.5
-    rollout_length: int = eqx.field(static=True, default=128)
     epochs: int = eqx.field(static=True, default=4)
     minibatches: int = eqx.field(static=True, default=4)
     adam_epsilon: RealScalarLike = 1e-5
@@ -121,38 +108,20 @@ class RecurrentPPO(AbstractAlgorithm[RecurrentPPOState]):
     memory_size: int = eqx.field(static=True, default=64)
     input_sizes: tuple[int, ...] = eqx.field(static=True, default=())
     hidden_sizes: tuple[int, ...] = eqx.field(static=True, default=(64,))
-    activation: str = eqx.field(static=True, default="tanh")
     network: Callable[..., RecurrentActorCritic] | None = eqx.field(static=True, default=None)
-    normalise_observations: bool = eqx.field(static=True, default=False)
-    normalise_rewards: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
-        for name in ("rollout_length", "epochs", "minibatches", "memory_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"RecurrentPPO: {name} must be at least 1; got {getattr(self, name)}")
-        for name in ("discount", "gae_lambda"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"RecurrentPPO: {name} must be in [0, 1]")
-
-    @property
-    def requirements(self) -> OnPolicy:
-        """Fresh rollouts."""
-        return OnPolicy(self.rollout_length)
+        check_counts(self, "epochs", "minibatches", "memory_size")
+        check_fractions(self, "gae_lambda")
 
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> RecurrentPPOState:
         """Draws the networks and starts the optimiser."""
         model = self._model(spaces, key)
-        moments = observation_moments(spaces) if self.normalise_observations else None
-        reward_moments = init_moments(jnp.zeros(())) if self.normalise_rewards else None
-        return RecurrentPPOState(model, init_optimiser(model, self._optimiser), moments, reward_moments)
+        return RecurrentPPOState(model, init_optimiser(model, self._optimiser), *self._init_moments(spaces))
 
     def init_memory(self, spaces):
         """The memories of the policy and of the value, zero at the start of an episode."""
         return eqx.filter_eval_shape(lambda key: self._model(spaces, key), jax.random.key(0)).initial()
-
-    def init_accumulators(self, spaces):
-        """The running return of a lane, where rewards are normalised."""
-        del spaces
-        return jnp.zeros(()) if self.normalise_rewards else None
 
     def act(self, state, observation, memory, *, step, key, explore=True):
         """Samples from the policy, or takes its mode, and remembers."""
@@ -163,11 +132,8 @@ class RecurrentPPO(AbstractAlgorithm[RecurrentPPOState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
         refuse_masks("RecurrentPPO", batch)
-        seen = batch.transition.observation
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
-        # What was done and what it was worth stand by the moments of then; what is learned is acted on by the new.
-        sequences = self._evaluate(state.model, batch)
-        sequences = dataclasses.replace(sequences, observation=_lanes_first(normalised(state.moments, seen)))
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
+        sequences = dataclasses.replace(self._evaluate(state.model, batch), observation=_lanes_first(learned))
         rate, epsilon = value_at(self.learning_rate, step), value_at(self.clip_epsilon, step)
         loss = functools.partial(self._loss, epsilon)
 
@@ -206,35 +172,24 @@ class RecurrentPPO(AbstractAlgorithm[RecurrentPPOState]):
         )
 
     def _groups(self, lanes: int, key: Key[Array, ""], axis_name: str | None) -> Int[Array, "minibatches size"]:
-        """Puts whole lanes together, anew each epoch.
-
-        Of as many neighbouring lanes as there are minibatches each goes to another one, at random: so the groups do not
-        depend on how lanes are spread over devices, and every device has as many lanes of each.
-        """
+        """Returns the lanes of each minibatch of all epochs."""
         if lanes % self.minibatches:
             raise ValueError(
                 f"RecurrentPPO: minibatches must divide the lanes of a device; got {self.minibatches} and {lanes}"
             )
-        blocks = lanes // self.minibatches
-        keys = jax.vmap(lambda key: lane_keys(key, blocks, axis_name))(jax.random.split(key, self.epochs))
-        order = jax.vmap(jax.vmap(lambda key: random_order(key, self.minibatches)))(keys)
-        groups = order + self.minibatches * jnp.arange(blocks)[:, None]
-        return jnp.swapaxes(groups, 1, 2).reshape(self.epochs * self.minibatches, blocks)
+        dealt = dealt_lanes(lanes, self.minibatches, self.epochs, key, axis_name)
+        return jnp.swapaxes(dealt, 1, 2).reshape(self.epochs * self.minibatches, -1)
 
     def _loss(self, epsilon: RealScalarLike, model: RecurrentActorCritic, part: Sequences):
         pi, value, _ = jax.vmap(model.unroll)(part.observation, part.memory, part.starts)
         log_ratio = pi.log_prob(part.action) - part.log_prob
         policy_loss = ppo_clip_loss(log_ratio, part.advantage, epsilon=epsilon)
-        if self.value_clip:
-            critic_loss = clipped_value_loss(value, part.target, part.value, epsilon=self.value_clip_epsilon)
-        else:
-            critic_loss = value_loss(value, part.target)
+        epsilon_of_value = self.value_clip_epsilon if self.value_clip else None
+        critic_loss = regression_loss(value, part.target, part.value, epsilon_of_value)
         loss, metrics = actor_critic_loss(
             policy_loss, critic_loss, pi.entropy(), self.value_coefficient, self.entropy_coefficient
         )
-        metrics["approximate_kl"] = jnp.mean(jnp.expm1(log_ratio) - log_ratio)
-        metrics["clip_fraction"] = jnp.mean(jnp.abs(jnp.expm1(log_ratio)) > epsilon)
-        return loss, metrics
+        return loss, metrics | movement(log_ratio, epsilon)
 
 
 def _lanes_first(tree: PyTree[Array]) -> Any:

@@ -16,7 +16,6 @@ from .._core import (
     Spaces,
     Transition,
     clipped_adam,
-    guard,
     masked_mean,
     pmean,
     value_at,
@@ -24,7 +23,6 @@ from .._core import (
 from ..returns import lambda_returns
 from ._actor_critic import AbstractActorCriticLearner, ActorCriticState
 from ._networks import AbstractActorCritic
-from ._normalisation import normalised
 from ._rollouts import appraised, descended, flattened, normalised_rollout, refuse_masks, sampled, with_ends
 
 
@@ -53,11 +51,6 @@ class REINFORCE(AbstractActorCriticLearner[ActorCriticState]):
     rollout_length: int = eqx.field(static=True, default=1024)
     adam_epsilon: RealScalarLike = 1e-5
 
-    def __check_init__(self):
-        if self.rollout_length < 1:
-            raise ValueError(f"REINFORCE: rollout_length must be at least 1; got {self.rollout_length}")
-        guard(self.discount, lambda x: (x >= 0) & (x <= 1), "REINFORCE: discount must be in [0, 1]")
-
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> ActorCriticState:
         """Draws the networks and starts the optimiser."""
         return self._start(spaces, key)
@@ -66,10 +59,9 @@ class REINFORCE(AbstractActorCriticLearner[ActorCriticState]):
         """Learns from the episodes that ended in one rollout."""
         del key
         refuse_masks("REINFORCE", batch)
-        seen = batch.transition.observation
-        state, batch = normalised_rollout(state, batch, self.discount, axis_name)
+        state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         samples, counted = self._evaluate(state.model, batch.transition, axis_name)
-        samples = dataclasses.replace(samples, observation=normalised(state.moments, flattened(seen)))
+        samples = dataclasses.replace(samples, observation=flattened(learned))
         # Where nothing counts, Adam would still move by what it remembers.
         rate = value_at(self.learning_rate, step) * (counted > 0)
         learner = self if self.baseline else dataclasses.replace(self, value_coefficient=0.0)

@@ -25,7 +25,7 @@ from .._core import (
 )
 from ..returns import gae
 from ._networks import AbstractActorCritic
-from ._normalisation import counted, normalised_transition, scaled_rewards
+from ._normalisation import counted, normalised, normalised_transition, scaled_rewards
 
 _State = TypeVar("_State")
 
@@ -88,7 +88,9 @@ def with_ends(
     return jnp.where(transition.terminated, 0.0, discount), jnp.where(transition.truncated, 0.0, lambda_)
 
 
-def normalised_rollout(state: Any, batch: Batch, discount: RealScalarLike, axis_name: str | None) -> tuple[Any, Batch]:
+def normalised_rollout(
+    state: Any, batch: Batch, discount: RealScalarLike, axis_name: str | None
+) -> tuple[Any, Batch, PyTree[Array]]:
     """Counts a rollout, and shows it as it was acted on.
 
     Args:
@@ -98,13 +100,15 @@ def normalised_rollout(state: Any, batch: Batch, discount: RealScalarLike, axis_
         axis_name: Name of the mapped device axis, or None.
 
     Returns:
-        The state with the moments of this rollout too, which the next is acted by and this one should be learned by;
-        and the batch: observations normalised by the moments of before, rewards by those of now.
+        The state with the moments of this rollout too, which the next is acted by; the batch, with observations
+        normalised by the moments of before, by which to judge what was done, and rewards by those of now; and the
+        observations by the moments of now, by which to learn: what is learned is acted on by them.
     """
     moments = counted(state.moments, batch, axis_name)
+    learned = normalised(moments, batch.transition.observation)
     batch = dataclasses.replace(batch, transition=normalised_transition(state.moments, batch.transition))
     reward_moments, batch = scaled_rewards(state.reward_moments, batch, discount, axis_name)
-    return dataclasses.replace(state, moments=moments, reward_moments=reward_moments), batch
+    return dataclasses.replace(state, moments=moments, reward_moments=reward_moments), batch, learned
 
 
 def appraised(model: AbstractActorCritic, transition: Transition, *, keep_policy: bool = False) -> Appraisal:
@@ -146,19 +150,6 @@ def sampled(
     observation, action = flattened((transition.observation, transition.action))
     log_prob, value, advantage, target, weight = flattened((found.log_prob, found.value, advantage, target, weight))
     return Sample(observation, action, log_prob, value, advantage, target, weight, found.pi)
-
-
-def actor_critic_loss(
-    policy_loss: Float[Array, " batch"],
-    critic_loss: Float[Array, " batch"],
-    entropy: Float[Array, " batch"],
-    value_coefficient: RealScalarLike,
-    entropy_coefficient: RealScalarLike,
-) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Adds up the means of the parts of a loss; returns the parts too."""
-    metrics = {"policy_loss": policy_loss.mean(), "value_loss": critic_loss.mean(), "entropy": entropy.mean()}
-    loss = metrics["policy_loss"] + value_coefficient * metrics["value_loss"]
-    return loss - entropy_coefficient * metrics["entropy"], metrics
 
 
 def descended(
@@ -227,12 +218,22 @@ def minibatch_order(
     times = jnp.moveaxis(permute(keys), 1, 2)
     if groups == 1:
         return (times * lanes + jnp.arange(lanes)).reshape(epochs * minibatches, -1)
-    deal = jax.vmap(jax.vmap(lambda key: random_order(key, groups)))
-    keys = jax.vmap(lambda key: lane_keys(key, lanes // groups, axis_name))(jax.random.split(group_key, epochs))
-    which = (deal(keys) + groups * jnp.arange(lanes // groups)[:, None]).reshape(epochs, 1, lanes)
+    which = dealt_lanes(lanes, groups, epochs, group_key, axis_name).reshape(epochs, 1, lanes)
     indices = jnp.take_along_axis(times, which, axis=2) * lanes + which
     indices = indices.reshape(epochs, parts, length // parts, lanes // groups, groups)
     return jnp.moveaxis(indices, -1, 2).reshape(epochs * minibatches, -1)
+
+
+def dealt_lanes(
+    lanes: int, groups: int, epochs: int, key: Key[Array, ""], axis_name: str | None
+) -> Int[Array, "epochs hands groups"]:
+    """Deals lanes out to groups, anew in each epoch: of each run of neighbours one goes to each group, by lot.
+
+    So groups do not depend on how lanes are spread over devices, and have as many lanes of every device.
+    """
+    keys = jax.vmap(lambda key: lane_keys(key, lanes // groups, axis_name))(jax.random.split(key, epochs))
+    order = jax.vmap(jax.vmap(lambda key: random_order(key, groups)))(keys)
+    return order + groups * jnp.arange(lanes // groups)[:, None]
 
 
 def explained_variance(

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from .._core import RealScalarLike, Scheduled, gradient_step, guard, init_optimiser, value_and_grad, value_at
 from ..losses import sac_actor_loss, temperature_loss
+from ._checks import check_counts, check_not_negative
 from ._exploration import ActionBox
 from ._exploration_state_dependent import NoiseMatrix, StateDependentActor
 from ._off_policy_actor_critic import AbstractOffPolicyActorCritic, mean_loss
@@ -32,7 +33,7 @@ class AbstractSoftActorCritic(AbstractOffPolicyActorCritic):
 
     def __check_init__(self):
         kind = type(self).__name__
-        guard(self.temperature, lambda x: x >= 0, f"{kind}: temperature must not be negative")
+        check_not_negative(self, "temperature")
         if self.learn_temperature:
             guard(self.temperature, lambda x: x > 0, f"{kind}: temperature must be positive where it is learned")
 
@@ -92,8 +93,7 @@ class AbstractGaussianActorCritic(AbstractSoftActorCritic):
 
     def __check_init__(self):
         kind = type(self).__name__
-        if self.noise_period < 1:
-            raise ValueError(f"{kind}: noise_period must be at least 1; got {self.noise_period}")
+        check_counts(self, "noise_period")
         if self.state_dependent and (self.network is not None or not self.hidden_sizes):
             raise ValueError(f"{kind}: state_dependent needs the default networks, with a hidden layer")
 

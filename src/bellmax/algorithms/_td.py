@@ -22,7 +22,6 @@ from .._core import (
     example,
     functions_as_nodes,
     gradient_step,
-    guard,
     init_optimiser,
     lane_keys,
     masked_mean,
@@ -39,9 +38,10 @@ from ..losses import (
 from ..networks import Encoder
 from ..policies import boltzmann, epsilon_greedy
 from ..transforms import Moments
+from ._checks import check_choice, check_counts, check_fractions
 from ._contract import AbstractAlgorithm, OnPolicy
 from ._heads import num_actions
-from ._networks import q_network
+from ._networks import legal, q_network
 from ._normalisation import counted, normalised, normalised_transition, observation_moments
 from ._targets import copied, moved
 
@@ -131,12 +131,9 @@ class TD(AbstractAlgorithm[TDState]):
 
     def __check_init__(self):
         for name, known in (("rule", _RULES), ("policy", _POLICIES), ("optimiser", _OPTIMISERS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"TD: {name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
-        if self.rollout_length < 1:
-            raise ValueError(f"TD: rollout_length must be at least 1; got {self.rollout_length}")
-        for name in ("discount", "target_step"):
-            guard(getattr(self, name), lambda x: (x >= 0) & (x <= 1), f"TD: {name} must be in [0, 1]")
+            check_choice(self, name, known)
+        check_counts(self, "rollout_length")
+        check_fractions(self, "discount", "target_step")
 
     @property
     def requirements(self) -> OnPolicy:
@@ -181,8 +178,7 @@ class TD(AbstractAlgorithm[TDState]):
 
     def _values(self, network: QNetwork, observation: PyTree[Array]) -> Float[Array, " actions"]:
         """Returns the action values, −∞ for actions that the mask beside the observation forbids."""
-        q, mask = network(observation) + self.initial_value, Masked.of(observation).action_mask
-        return q if mask is None else jnp.where(mask != 0, q, -jnp.inf)
+        return legal(network(observation) + self.initial_value, observation)
 
     def _policy(self, q: Float[Array, "*batch actions"], observation: PyTree[Array], step) -> Any:
         mask = Masked.of(observation).action_mask

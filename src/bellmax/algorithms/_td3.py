@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._core import RealScalarLike, Scheduled, guard, value_at
+from .._core import RealScalarLike, Scheduled, value_at
 from ..losses import ensemble_min, td_error
 from ..policies import target_policy_smoothing
+from ._checks import check_choice, check_fractions, check_not_negative
 from ._exploration import NOISES, ActionBox, noise_memory, noisy
 from ._off_policy_actor_critic import AbstractOffPolicyActorCritic
 from ._off_policy_actor_critic_networks import ActorQ, Networks, predictions
@@ -37,12 +38,9 @@ class AbstractDeterministicActorCritic(AbstractOffPolicyActorCritic):
     smoothing_clip: RealScalarLike = 0.5
 
     def __check_init__(self):
-        kind = type(self).__name__
-        if self.noise not in NOISES:
-            raise ValueError(f"{kind}: noise must be one of {', '.join(NOISES)}; got {self.noise!r}")
-        guard(self.noise_theta, lambda x: (x >= 0) & (x <= 1), f"{kind}: noise_theta must be in [0, 1]")
-        for name in ("smoothing_stddev", "smoothing_clip"):
-            guard(getattr(self, name), lambda x: x >= 0, f"{kind}: {name} must not be negative")
+        check_choice(self, "noise", NOISES)
+        check_fractions(self, "noise_theta")
+        check_not_negative(self, "smoothing_stddev", "smoothing_clip")
 
     def init_memory(self, spaces):
         """The last value of noise that has inertia."""
