@@ -90,6 +90,15 @@ def test_parts_are_joined_by_name_and_place():
     assert torso(element).tolist() == [0, 1, 2, 10, 11, 12, 0, 1]
 
 
+@pytest.mark.parametrize(("kind", "high", "unit"), [(np.uint8, 255, 255), (np.float32, 4, 1)])
+def test_without_convolution_an_image_is_a_vector_in_its_unit(kind, high, unit, getkey):
+    space = kinds.Box(0, high, (4, 3, 2), kind)
+    image = jax.random.randint(getkey(), (4, 3, 2), 0, 5).astype(kind)
+    encoder = Encoder(kinds.Dict({"i": space}), 2, (4,), convolution=False, key=getkey())
+    np.testing.assert_allclose(encoder.torso({"i": image}), np.ravel(image) / unit, rtol=1e-6)
+    assert not jax.tree.leaves(eqx.filter(encoder.torso, eqx.is_array))
+
+
 def test_convolution_is_a_loop_over_windows(getkey):
     image = np.asarray(jax.random.normal(getkey(), (5, 6, 2)))
     network = Convolutional((5, 6, 2), 2.0, orthogonal=False, key=getkey())

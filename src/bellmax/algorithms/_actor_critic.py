@@ -44,6 +44,8 @@ class AbstractActorCriticLearner(AbstractRolloutLearner[State]):
         value_coefficient: Weight of the value loss.
         hidden_sizes: Widths of the default networks.
         shared_torso: Whether policy and value share all but the last layer of the default network.
+        convolution: Whether the default networks see images through a convolution, or else as vectors,
+            which costs far less.
         network: Makes an `AbstractActorCritic` out of the spaces and a key; None for perceptrons.
     """
 
@@ -51,6 +53,7 @@ class AbstractActorCriticLearner(AbstractRolloutLearner[State]):
     value_coefficient: RealScalarLike = 0.5
     hidden_sizes: tuple[int, ...] = eqx.field(static=True, default=(64, 64))
     shared_torso: bool = eqx.field(static=True, default=False)
+    convolution: bool = eqx.field(static=True, default=True)
     network: Callable[..., AbstractActorCritic] | None = eqx.field(static=True, default=None)
 
     def act(self, state: Any, observation, memory, *, step, key, explore=True):
@@ -67,7 +70,8 @@ class AbstractActorCriticLearner(AbstractRolloutLearner[State]):
     def _start(self, spaces: Spaces, key: Key[Array, ""]) -> ActorCriticState:
         """Draws the model and starts its optimiser and all moments."""
         if self.network is None:
-            model = actor_critic(spaces, self.hidden_sizes, self.activation, shared=self.shared_torso, key=key)
+            settings = {"shared": self.shared_torso, "convolution": self.convolution}
+            model = actor_critic(spaces, self.hidden_sizes, self.activation, **settings, key=key)
         else:
             model = functions_as_nodes(self.network(spaces, key=key))
         return ActorCriticState(model, init_optimiser(model, self._optimiser), *self._init_moments(spaces))

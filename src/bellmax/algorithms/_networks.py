@@ -126,7 +126,13 @@ class Unmasked(eqx.Module):
 
 
 def actor_critic(
-    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, shared: bool = False, key: Key[Array, ""]
+    spaces: Spaces,
+    hidden_sizes: Sequence[int],
+    activation: str,
+    *,
+    shared: bool = False,
+    convolution: bool = True,
+    key: Key[Array, ""],
 ) -> AbstractActorCritic:
     """Makes a network each for the policy and for the value, or one for both."""
     actor_key, critic_key = jax.random.split(key)
@@ -134,7 +140,8 @@ def actor_critic(
     nonlinearity = _activation(activation)
 
     def network(size, last_scale, key):
-        return _network(observation, size, hidden_sizes, activation=nonlinearity, last_scale=last_scale, key=key)
+        settings = {"activation": nonlinearity, "last_scale": last_scale, "convolution": convolution}
+        return _network(observation, size, hidden_sizes, **settings, key=key)
 
     head = head_of(spaces.action)
     _check_mask(mask, head, spaces)
@@ -147,7 +154,13 @@ def actor_critic(
 
 
 def q_network(
-    spaces: Spaces, hidden_sizes: Sequence[int], activation: str, *, layer_norm: bool = False, key: Key[Array, ""]
+    spaces: Spaces,
+    hidden_sizes: Sequence[int],
+    activation: str,
+    *,
+    layer_norm: bool = False,
+    convolution: bool = True,
+    key: Key[Array, ""],
 ) -> Callable[[PyTree[Array]], Float[Array, " actions"]]:
     """Makes a network from an observation to one value an action."""
     from gymnasium import spaces as kinds
@@ -158,7 +171,7 @@ def q_network(
     size = num_actions(spaces.action)
     _check_mask(mask, Choice(size), spaces)
     settings = {"activation": _activation(activation), "orthogonal": False, "layer_norm": layer_norm}
-    network = _network(observation, size, hidden_sizes, **settings, key=key)
+    network = _network(observation, size, hidden_sizes, **settings, convolution=convolution, key=key)
     return network if mask is None else Unmasked(network)
 
 
@@ -168,13 +181,15 @@ def legal(q: Float[Array, " actions"], observation: PyTree[Array]) -> Float[Arra
     return q if mask is None else jnp.where(mask != 0, q, -jnp.inf)
 
 
-def _network(space: "Space[Any]", size: int, hidden_sizes: Sequence[int], **settings) -> MLP | Encoder:
+def _network(
+    space: "Space[Any]", size: int, hidden_sizes: Sequence[int], *, convolution: bool = True, **settings
+) -> MLP | Encoder:
     """Makes a perceptron for flat observations, an encoder for others."""
     from gymnasium import spaces as kinds
 
     if isinstance(space, kinds.Box) and len(space.shape) < 3:
         return MLP(example(space), size, hidden_sizes, **settings)
-    return Encoder(space, size, hidden_sizes, **settings)
+    return Encoder(space, size, hidden_sizes, convolution=convolution, **settings)
 
 
 def _actor(space: "Space[Any]", network: MLP | Encoder, head: Any) -> Callable[[PyTree[Array]], Distribution]:

@@ -106,8 +106,8 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
         """Draws the networks, copies them to the target and starts the optimiser."""
         maker = self
         if self.network is None and self.state_dependent_variance and _is_box(spaces.action):
-            make = functools.partial(_wide_actor_critic, hidden_sizes=self.hidden_sizes, activation=self.activation)
-            maker = dataclasses.replace(self, network=make)
+            settings = {name: getattr(self, name) for name in ("hidden_sizes", "activation", "convolution")}
+            maker = dataclasses.replace(self, network=functools.partial(_wide_actor_critic, **settings))
         start = maker._start(spaces, key)
         return PolicyGradientState(
             start.model, start.optimiser, copied(start.model), start.moments, start.reward_moments
@@ -183,14 +183,14 @@ def _is_box(space: Any) -> bool:
     return isinstance(space, spaces.Box) and len(space.shape) == 1
 
 
-def _wide_actor_critic(spaces: Spaces, *, hidden_sizes, activation: str, key: Key[Array, ""]) -> ActorCritic:
+def _wide_actor_critic(
+    spaces: Spaces, *, hidden_sizes, activation: str, convolution: bool, key: Key[Array, ""]
+) -> ActorCritic:
     """Makes a network for mean and log-variance of the actions, and one for the value."""
     actor_key, critic_key = jax.random.split(key)
-    nonlinearity = _activation(activation)
+    settings = {"activation": _activation(activation), "convolution": convolution}
     head = head_of(spaces.action)
     _check_mask(Masked.of(spaces.observation).action_mask, head, spaces)
-    outputs = _network(
-        spaces.observation, 2 * head.size, hidden_sizes, activation=nonlinearity, last_scale=0.01, key=actor_key
-    )
-    value = _network(spaces.observation, 1, hidden_sizes, activation=nonlinearity, last_scale=1.0, key=critic_key)
+    outputs = _network(spaces.observation, 2 * head.size, hidden_sizes, **settings, last_scale=0.01, key=actor_key)
+    value = _network(spaces.observation, 1, hidden_sizes, **settings, last_scale=1.0, key=critic_key)
     return ActorCritic(Actor(outputs, _WideNormal()), ValueFunction(value))

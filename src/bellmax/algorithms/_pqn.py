@@ -70,6 +70,8 @@ class PQN(AbstractRolloutLearner[PQNState]):
         adam_epsilon: ε of the optimiser, added to the root of its second moment.
         hidden_sizes: Widths of the default network.
         layer_norm: Whether the default network's hidden layers are normalised.
+        convolution: Whether the default network sees images through a convolution, or else as vectors,
+            which costs far less.
         network: Makes a module from an observation to action values, out of the spaces and a key; None for a
             perceptron. An action mask beside the observation is given to it too, and applied to what it returns.
 
@@ -86,6 +88,7 @@ class PQN(AbstractRolloutLearner[PQNState]):
     hidden_sizes: tuple[int, ...] = eqx.field(static=True, default=(128, 128))
     activation: str = eqx.field(static=True, default="relu")
     layer_norm: bool = eqx.field(static=True, default=True)
+    convolution: bool = eqx.field(static=True, default=True)
     network: Callable[..., QNetwork] | None = eqx.field(static=True, default=None)
 
     def __check_init__(self):
@@ -95,7 +98,8 @@ class PQN(AbstractRolloutLearner[PQNState]):
     def init(self, spaces: Spaces, *, key: Key[Array, ""]) -> PQNState:
         """Draws the network and starts the optimiser."""
         if self.network is None:
-            model = q_network(spaces, self.hidden_sizes, self.activation, layer_norm=self.layer_norm, key=key)
+            settings = {"layer_norm": self.layer_norm, "convolution": self.convolution}
+            model = q_network(spaces, self.hidden_sizes, self.activation, **settings, key=key)
         else:
             model = functions_as_nodes(self.network(spaces, key=key))
         return PQNState(model, init_optimiser(model, self._optimiser), *self._init_moments(spaces))

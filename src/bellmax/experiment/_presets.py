@@ -28,16 +28,17 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 _MINATAR = ("Asterix-MinAtar", "Breakout-MinAtar", "Freeway-MinAtar", "SpaceInvaders-MinAtar")
 
-# The hyperparameters of PureJaxRL, behind a convolution.
+# The hyperparameters of PureJaxRL.
 _PPO_MINATAR = {
     "steps": 10_000_000,
     "num_envs": 64,
     "learning_rate": "linear:5e-3:0",
     "minibatches": 8,
     "activation": "relu",
+    "convolution": False,
 }
 
-# Those of purejaxql, without layer norm behind the convolution.
+# Those of purejaxql, without the convolution.
 _PQN_MINATAR = {
     "steps": 10_000_000,
     "num_envs": 128,
@@ -46,7 +47,8 @@ _PQN_MINATAR = {
     "rollout_length": 32,
     "epochs": 2,
     "minibatches": 32,
-    "hidden_sizes": (128,),
+    "hidden_sizes": (128, 128),
+    "convolution": False,
 }
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {

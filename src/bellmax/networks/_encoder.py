@@ -1,5 +1,6 @@
 """Networks for observations of any space."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ class Encoder(eqx.Module):
     What becomes of an observation depends on its space:
 
     - A Box with three axes or more, whose height and width are at least 3, is an image: `Convolutional`. Bytes are
-      divided by the largest of the space, as a rule 255. Any other Box is taken as it is.
+      divided by the largest of the space, as a rule 255. Any other Box is taken as it is, and with `convolution` off
+      so are images, as vectors.
     - Discrete and MultiDiscrete become one-hot vectors; a choice outside its range becomes NaN.
     - MultiBinary becomes numbers.
     - The parts of a Dict, by the order of their names, or of a Tuple are joined.
@@ -55,6 +57,7 @@ class Encoder(eqx.Module):
         last_scale: float | Sequence[float] = 1.0,
         orthogonal: bool = True,
         layer_norm: bool = False,
+        convolution: bool = True,
         key: Key[Array, ""],
     ):
         """Draws the weights; TypeError for a space without a fixed shape.
@@ -67,13 +70,14 @@ class Encoder(eqx.Module):
             last_scale: Gain of the last layer's orthogonal weights, one for all outputs or one each.
             orthogonal: Whether weights are orthogonal and biases zero, or both uniform; see `MLP`.
             layer_norm: Whether the perceptron's hidden layers are normalised.
+            convolution: Whether images pass through a convolution; small ones cost far less without.
             key: Randomness of the weights.
         """
         shown = example(space)
         mlp_key = key
-        if _has_image(space):
+        if convolution and _has_image(space):
             key, mlp_key = jax.random.split(key)
-        self.torso = _torso(space, orthogonal, key)
+        self.torso = _torso(space, orthogonal=orthogonal, convolution=convolution, key=key)
         features = jnp.zeros(eqx.filter_eval_shape(self.torso, shown).shape)
         self.mlp = MLP(
             features,
@@ -92,10 +96,12 @@ class Encoder(eqx.Module):
 
 
 class _Flat(eqx.Module):
-    """Takes numbers as they are."""
+    """Takes numbers as they are, or in a unit."""
+
+    unit: float = eqx.field(static=True, default=1.0)
 
     def __call__(self, x: Shaped[Array, "..."]) -> Float[Array, " features"]:
-        return jnp.ravel(x).astype(float)
+        return jnp.ravel(x).astype(float) / self.unit
 
 
 class _OneHot(eqx.Module):
@@ -136,16 +142,17 @@ def _has_image(space: "Space[Any]") -> bool:
     return _is_image(space)
 
 
-def _torso(space: "Space[Any]", orthogonal: bool, key: Key[Array, ""]) -> Callable:
+def _torso(space: "Space[Any]", *, orthogonal: bool, convolution: bool, key: Key[Array, ""]) -> Callable:
     """Makes what turns an element of a space into a vector."""
     from gymnasium import spaces
 
     if isinstance(space, spaces.Dict | spaces.Tuple):
         keys = jax.random.split(key, max(len(space), 1))
+        made = functools.partial(_torso, orthogonal=orthogonal, convolution=convolution)
         if isinstance(space, spaces.Tuple):
-            return _Joined(tuple(_torso(part, orthogonal, one) for part, one in zip(space, keys, strict=True)))
+            return _Joined(tuple(made(part, key=one) for part, one in zip(space, keys, strict=True)))
         names = sorted(space)
-        return _Joined({name: _torso(space[name], orthogonal, one) for name, one in zip(names, keys, strict=True)})
+        return _Joined({name: made(space[name], key=one) for name, one in zip(names, keys, strict=True)})
     if isinstance(space, spaces.Discrete):
         return _OneHot((int(space.n),), (int(space.start),))
     if isinstance(space, spaces.MultiDiscrete):
@@ -153,5 +160,5 @@ def _torso(space: "Space[Any]", orthogonal: bool, key: Key[Array, ""]) -> Callab
     if _is_image(space):
         assert isinstance(space, spaces.Box)
         unit = max(float(np.max(space.high)), 1.0) if space.dtype == np.uint8 else 1.0
-        return Convolutional(space.shape, unit, orthogonal=orthogonal, key=key)
+        return Convolutional(space.shape, unit, orthogonal=orthogonal, key=key) if convolution else _Flat(unit)
     return _Flat()

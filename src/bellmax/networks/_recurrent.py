@@ -139,7 +139,7 @@ class RecurrentNetwork(eqx.Module):
             key: Randomness of the weights.
         """
         torso_key, before_key, core_key, after_key = jax.random.split(key, 4)
-        self.torso = _torso(space, True, torso_key)
+        self.torso = _torso(space, orthogonal=True, convolution=True, key=torso_key)
         features = jnp.zeros(eqx.filter_eval_shape(self.torso, example(space)).shape)
         self.before = None
         if input_sizes:
