@@ -4,6 +4,7 @@ import importlib
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 import bellmax
@@ -17,11 +18,30 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
-def test_code_blocks_run_from_top_to_bottom(page):
+def run_blocks(page: Path) -> None:
     names = {"__name__": page.stem}
     for block in blocks(page):
         exec(compile(block, str(page), "exec"), names)
+
+
+# It calls most functions of the core once, and each call compiles programs of its own: a minute.
+COMPOSING = ROOT / "docs" / "composing.md"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page == COMPOSING else [], id=page.name)
+        for page in PAGES
+        if blocks(page)
+    ],
+)
+def test_code_blocks_run_from_top_to_bottom(page):
+    run_blocks(page)
+
+
+def test_code_blocks_of_composing_are_traced():
+    jax.eval_shape(lambda: run_blocks(COMPOSING))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
