@@ -140,3 +140,19 @@ def test_a_step_warns_of_nothing():
         warnings.simplefilter("always")
         gradient_step(model, eqx.filter(model, eqx.is_inexact_array), optimiser, init_optimiser(model, optimiser), 0.1)
     assert not caught
+
+
+@pytest.mark.parametrize("differentiate", [value_and_grad, value_and_grad_in_blocks])
+def test_gradient_of_a_loss_that_is_nan_is_not_finite(differentiate):
+    def loss(model, data):
+        clipped = jnp.clip(jax.vmap(model)(data["x"]) - data["y"], -1, 1)  # its slope beyond the clip is 0, or 1
+        return jnp.mean(jnp.where(jnp.isnan(data["y"]), jnp.nan, jnp.abs(clipped))), {}
+
+    data = _data(512)
+    (_, _), slope = differentiate(loss)(_model(), data)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+    data["y"] = data["y"].at[7].set(jnp.nan)
+    plain = jax.tree.leaves(eqx.filter_grad(lambda model: loss(model, data)[0])(_model()))
+    assert all(np.isfinite(leaf).all() for leaf in plain)
+    (_, _), slope = differentiate(loss)(_model(), data)
+    assert not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))

@@ -287,3 +287,12 @@ def test_fraction_loss_leaves_the_quantiles_alone():
     args = float32([0.3, 0.6], [1, 2], [0, 1, 3])
     for argnum in (1, 2):
         assert (np.asarray(gradient(fqf_fraction_loss, *args, argnums=argnum)) == 0).all()
+
+
+def test_gradient_towards_a_target_that_is_nan_is_nan():
+    def loss(quantiles, target):
+        return huber_loss(quantiles, jnp.array([0.25, 0.75]), jnp.array([0.5, target]))
+
+    slope = jax.jit(jax.grad(loss))
+    assert np.isfinite(slope(jnp.zeros(2), 3.0)).all()
+    assert np.isnan(slope(jnp.zeros(2), jnp.nan)).all()

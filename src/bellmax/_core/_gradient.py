@@ -27,13 +27,13 @@ def value_and_grad(
 
     Returns:
         A function to `((loss, auxiliary), gradient)`; the gradient has the model's structure, None at what is not a
-        floating-point array.
+        floating-point array. Of a loss that is NaN it is not finite either, as `gradient_step` wants to know.
     """
     local = eqx.filter_value_and_grad(loss, has_aux=True)
 
     def averaged(model, *args):
         value, gradient = local(model, *args)
-        return value, _flat_pmean(gradient, axis_name)
+        return value, _flat_pmean(_nan_with(value[0], gradient), axis_name)
 
     return averaged
 
@@ -76,6 +76,13 @@ def _blocks(examples: int, smallest: int = 256) -> int:
     if jax.default_backend() != "cpu":
         return 1
     return max((n for n in range(1, examples // smallest + 1) if examples % n == 0), default=1)
+
+
+def _nan_with(loss: Float[Array, ""], gradient: PyTree[Array]) -> PyTree[Array]:
+    """Makes one leaf NaN where the loss is: the slope of an absolute value, or beyond a clip, is finite even there."""
+    leaves, structure = jax.tree.flatten(gradient)
+    leaves[:1] = [jnp.where(jnp.isnan(loss), jnp.nan, leaf) for leaf in leaves[:1]]
+    return structure.unflatten(leaves)
 
 
 def _flat_pmean(tree: PyTree[Array], axis_name: str | None) -> PyTree[Array]:

@@ -35,8 +35,8 @@ class Batch(eqx.Module):
         transition: The steps.
         memory: Recurrent memory before the first step, one a lane; None without.
         accumulators: What the algorithm adds up along each lane, as the last update left it; None without.
-        weight: Importance weight an example; None means 1.
-        mask: Which steps count; None means all.
+        weight: Importance weight, one an example: of sequences, without the axis of time. None means 1.
+        mask: Which steps count, with the leading axes of the steps: of sequences, with time. None means all.
     """
 
     transition: Transition

@@ -51,6 +51,11 @@ _PQN_MINATAR = {
     "convolution": False,
 }
 
+# Those of RL Baselines3 Zoo, with smaller networks, and without a temperature with an earlier start.
+_PENDULUM = {"actor_learning_rate": 1e-3, "critic_learning_rate": 1e-3, "hidden_sizes": (64, 64)}
+_SOFT_PENDULUM = _PENDULUM | {"temperature_learning_rate": 1e-3, "warm_up": 100}
+_DETERMINISTIC_PENDULUM = _PENDULUM | {"discount": 0.98, "capacity": 200_000}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "reinforce": {},
     "pqn": {
@@ -165,14 +170,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "qr-dqn": {},
     "rainbow": {},
     "sac": {
-        # The hyperparameters of RL Baselines3 Zoo, with smaller networks.
-        "Pendulum-v1": {
-            "actor_learning_rate": 1e-3,
-            "critic_learning_rate": 1e-3,
-            "temperature_learning_rate": 1e-3,
-            "warm_up": 100,
-            "hidden_sizes": (64, 64),
-        },
+        "Pendulum-v1": _SOFT_PENDULUM,
         # Those of RL Baselines3 Zoo.
         "MountainCarContinuous-v0": {
             "steps": 50_000,
@@ -190,35 +188,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "initial_log_stddev": -3.67,
         },
     },
-    "td3": {
-        # The hyperparameters of RL Baselines3 Zoo, with smaller networks and an earlier start.
-        "Pendulum-v1": {
-            "actor_learning_rate": 1e-3,
-            "critic_learning_rate": 1e-3,
-            "discount": 0.98,
-            "capacity": 200_000,
-            "hidden_sizes": (64, 64),
-        },
-    },
-    "ddpg": {
-        # The hyperparameters of RL Baselines3 Zoo, with smaller networks and an earlier start.
-        "Pendulum-v1": {
-            "actor_learning_rate": 1e-3,
-            "critic_learning_rate": 1e-3,
-            "discount": 0.98,
-            "capacity": 200_000,
-            "hidden_sizes": (64, 64),
-        },
-    },
-    "tqc": {
-        # The hyperparameters of RL Baselines3 Zoo, with smaller networks.
-        "Pendulum-v1": {
-            "actor_learning_rate": 1e-3,
-            "critic_learning_rate": 1e-3,
-            "temperature_learning_rate": 1e-3,
-            "warm_up": 100,
-            "hidden_sizes": (64, 64),
-        },
-    },
+    "td3": {"Pendulum-v1": _DETERMINISTIC_PENDULUM},
+    "ddpg": {"Pendulum-v1": _DETERMINISTIC_PENDULUM},
+    "tqc": {"Pendulum-v1": _SOFT_PENDULUM},
     "discrete-sac": {},
 }

@@ -227,7 +227,9 @@ def _regression(function, quantiles, fractions, targets, kappa, weights=None):
     squared = 0.5 * jnp.square(jnp.where(is_near, error, 0)) / jnp.where(kappa > 0, kappa, 1)
     huber = jnp.where(is_near, squared, distance - 0.5 * kappa)
     fractions = jnp.broadcast_to(fractions, quantiles.shape)[..., None]
-    costs = jnp.abs(fractions - (error < 0).astype(fractions.dtype)) * huber
+    tilt = jnp.abs(fractions - (error < 0).astype(fractions.dtype))
+    # The slope of an absolute value is finite where the value is NaN: that must not pass for a gradient.
+    costs = jnp.where(jnp.isnan(error), jnp.nan, tilt) * huber
     if weights is None:
         return jnp.sum(jnp.mean(costs, axis=-1), axis=-1)
     return jnp.sum(costs * weights[..., None, :], axis=(-2, -1))
