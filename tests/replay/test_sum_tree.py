@@ -73,3 +73,11 @@ def test_small_numbers_beside_large_ones_are_no_trouble(large):
 
 def test_nothing_to_draw_gives_a_legal_index():
     np.testing.assert_array_equal(SumTree.zeros(40).draw(3, key=jax.random.key(0)), [0, 0, 0])
+
+
+def test_draw_of_exactly_zero_falls_on_a_number_above_zero():
+    # It comes once in eight million draws.
+    tree = SumTree.zeros(40).set(jnp.array([21, 35]), jnp.array([1.0, 2.0]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax.random, "uniform", lambda key, shape: jnp.zeros(shape))
+        assert tree.draw(1, key=jax.random.key(0)).tolist() == [21]
