@@ -107,6 +107,18 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "dqn": {
         "CartPole-v1": _VALUES_CARTPOLE | {"huber_delta": 1000.0},  # values stay below 200: the squared error
+        # The hyperparameters of RL Baselines3 Zoo, with smaller networks, observations normalised, and a falling rate.
+        "Acrobot-v1": {
+            "steps": 100_000,
+            "num_envs": 4,
+            "learning_rate": "linear:6.3e-4:0",
+            "epsilon": "linear:1:0.1:0.12",
+            "target_period": 250,
+            "updates": 4,
+            "capacity": 50_000,
+            "hidden_sizes": (128, 128),
+            "normalise_observations": True,
+        },
     },
     "ppo": {
         # The hyperparameters of PureJaxRL and CleanRL.
