@@ -73,6 +73,14 @@ def test_vmap_equals_a_loop_over_examples_and_over_keys(getkey):
     assert_close(out, jnp.stack([make(key)(x[0]) for key in keys]), atol=1e-4)
 
 
+def test_the_gradient_of_a_layer_that_widens_is_that_of_its_matrix(getkey):
+    network = MLP(jnp.zeros(2), 1, (5,), activation=lambda x: x, key=getkey())
+    x, weight = np.array([[1.0, -2.0], [0.5, 3.0], [4.0, 1.0]]), np.asarray(network.layers[1].weight)
+    gradient = eqx.filter_grad(lambda network: jax.vmap(network)(jnp.asarray(x)).sum())(network)
+    assert_close(gradient.layers[0].weight, weight.T @ x.sum(axis=0)[None])
+    assert_close(gradient.layers[0].bias, 3 * weight[0])
+
+
 def test_gradients_reach_every_layer(getkey):
     network = MLP(jnp.zeros(3), 2, (4,), key=getkey())
     slope = eqx.filter_grad(lambda network: network(jnp.ones(3)).sum())(network)

@@ -84,9 +84,23 @@ class MLP(eqx.Module):
             shapes = [leaf.shape for leaf in jax.tree.leaves(observation)]
             raise TypeError(f"MLP: one observation has {self.layers[0].in_features} numbers; got shapes {shapes}")
         for depth, layer in enumerate(self.layers[:-1]):
-            features = layer(features)
+            features = _affine(layer, features)
             features = self.activation(self.norms[depth](features) if self.norms else features)
-        return self.layers[-1](features)
+        return _affine(self.layers[-1], features)
+
+
+def _affine(layer: eqx.nn.Linear, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+    """Applies an affine map, such that the gradient of its weights over a batch is cheap on a CPU.
+
+    That gradient is a product of two matrices summed over the batch, and the first of the two is transposed on the way.
+    With the weights as they lie the first is what flows back, which in a layer that widens is the larger one, and takes
+    three times as long: there the product is made the other way round.
+    """
+    outputs, inputs = layer.weight.shape
+    if inputs >= outputs or jax.default_backend() != "cpu":
+        return layer(x)
+    y = x @ jax.lax.optimization_barrier(layer.weight.T)
+    return y if layer.bias is None else y + layer.bias
 
 
 def _flatten(observation: PyTree[Array]) -> Float[Array, " features"]:
