@@ -73,7 +73,7 @@ def test_help_names_the_commands(words, capsys):
         (["train", "ppo", "--help"], ["--learning-rate", "Step size of the optimiser", "2.5e-4", "--seeds"]),
         (["train", "ppo", "CartPole-v1", "--help"], ["linear:2.5e-4:0", "500000"]),
         (["train", "ppo", "Pendulum-v1", "--help"], ["linear:1e-3:0", "100000", "0.9"]),
-        (["train", "dqn", "toy/chain", "--preset", "CartPole-v1", "--help"], ["120 84"]),
+        (["train", "dqn", "toy/chain", "--preset", "CartPole-v1", "--help"], ["128 128"]),
         (["train", "rainbow", "--help"], ["--n-step", "before the bootstrap", "--atoms", "--no-noisy"]),
         (["evaluate", "--help"], ["--sampled", "--json", "bootstrap"]),
         (["list", "--help"], ["usage: bellmax list"]),
