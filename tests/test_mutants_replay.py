@@ -81,11 +81,15 @@ FAULTS = {
     ),
     "a priority that is not finite counts": Fault(
         "_prioritised", "jnp.isfinite(priority) & (priority >= 0)", "jnp.ones_like(priority, bool)",
-        functools.partial(prioritised.test_bad_priority_changes_nothing, float("nan")),
+        functools.partial(prioritised.test_example_without_a_priority_is_never_drawn_again, float("nan")),
+    ),
+    "an example that is not finite keeps its priority": Fault(
+        "_prioritised", "set(sample.slots, scaled, drawn)", "set(sample.slots, scaled, drawn & good)",
+        functools.partial(prioritised.test_example_without_a_priority_is_never_drawn_again, float("nan")),
     ),
     "steps that are not whole change priorities": Fault(
         "_prioritised", "good & jnp.all(sample.mask.reshape(-1, good.size), axis=0)", "good",
-        prioritised.test_priority_of_what_is_not_whole_does_not_count,
+        prioritised.test_what_is_not_whole_is_never_drawn_again,
     ),
     "weights without their sign": Fault(
         "_prioritised", "-exponent * jnp.log(", "exponent * jnp.log(", prioritised.test_weights_by_hand

@@ -211,6 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
         state = state_of(row, read_result(row), preset(row))
         chosen = row.name in named if named else state in ("to run", "old")
         if not chosen or state == "waiting" or (state == "done" and row.name not in options.again):
+            if row.name in named:
+                print(f"{row.name}: {state}" + ("; --again runs it anew" if state == "done" else ""))
             continue
         print(f"{row.name}: bellmax {' '.join(row.words)}", flush=True)
         try:

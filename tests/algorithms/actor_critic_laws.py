@@ -236,9 +236,10 @@ def law_examples_that_do_not_count_do_not(subject):
     algorithm, state = made_sac(subject)
     mask = np.array([1, 1, 0, 1], bool)
     batch = dataclasses.replace(batch_of(), mask=jnp.asarray(mask))
-    other_reward = dataclasses.replace(batch.transition, reward=jnp.where(mask, batch.transition.reward, 100.0))
+    other_reward = dataclasses.replace(batch.transition, reward=jnp.where(mask, batch.transition.reward, jnp.nan))
     after, metrics, _ = updated(algorithm, state, batch)
-    other, _, _ = updated(algorithm, state, dataclasses.replace(batch, transition=other_reward))
+    other, other_metrics, _ = updated(algorithm, state, dataclasses.replace(batch, transition=other_reward))
+    assert all(other_metrics[name] == metrics[name] for name in ("critic_loss", "absolute_error", "q", "skipped"))
     for leaf, same in zip(jax.tree.leaves(after), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(leaf, same)
     other, *_ = updated(algorithm, state, dataclasses.replace(batch_of(), mask=jnp.ones(4, bool)))

@@ -133,3 +133,14 @@ def test_trainer_keeps_the_running_returns():
 def test_without_there_is_nothing_to_keep(normalise):
     accumulators = small(normalise).init_accumulators(SPACES)
     assert (accumulators is None) == (not normalise)
+
+
+def test_running_return_ends_with_its_episode_whatever_is_paid():
+    one = batch(0)
+    transition = one.transition
+    ends = transition.terminated.at[-2].set(True)
+    reward = transition.reward.at[-2:].set(jnp.array([[jnp.nan], [3.0]]))
+    quiet = jnp.zeros_like(transition.truncated)
+    transition = dataclasses.replace(transition, reward=reward, terminated=ends.at[-1].set(False), truncated=quiet)
+    _, _, feedback = update_on(START, dataclasses.replace(one, transition=transition))
+    np.testing.assert_allclose(feedback.accumulators, np.full(LANES, 3.0), rtol=1e-6)

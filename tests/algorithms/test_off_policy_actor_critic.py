@@ -49,7 +49,7 @@ FAULTS = {
     "actions in the units of the environment": (
         "_exploration", "return (action - self.centre) / self.half_width", "return action", TARGET,
     ),
-    "wrong bounds": ("_exploration", "jnp.asarray(low + half_width)", "jnp.asarray(high + half_width)", TARGET),
+    "wrong bounds": ("_exploration", "self.low + self.half_width", "self.high + self.half_width", TARGET),
     "online critics in the target": (
         "_sac", "ensemble_min(predictions(state.target_critics", "ensemble_min(predictions(state.critics", TARGET,
     ),

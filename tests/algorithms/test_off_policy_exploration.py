@@ -50,6 +50,9 @@ def test_actions_that_do_not_fit_are_refused(kind):
             kind(**SMALL).init(Spaces(laws.OBSERVATION, space), key=key)
     with pytest.raises(ValueError, match="actions must have finite bounds"):
         kind(**SMALL).init(Spaces(laws.OBSERVATION, kinds.Box(-np.inf, 1.0, (2,), np.float32)), key=key)
+    flat = kinds.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 0.0], np.float32))
+    with pytest.raises(ValueError, match="every dimension of an action needs room"):
+        kind(**SMALL).init(Spaces(laws.OBSERVATION, flat), key=key)
 
 
 def test_wrong_settings_are_refused():
@@ -234,4 +237,7 @@ def test_forbidden_actions_are_never_taken_nor_valued():
     assert metrics["skipped"] == 0
     assert np.isfinite(metrics["actor_loss"])
     assert metrics["entropy"] <= np.log(2) + 1e-6
+    # The temperature aims at a share of what two legal actions allow, which three would not reach.
+    assert metrics["entropy"] < 0.98 * np.log(3)
+    assert (after.temperature.log_alpha > state.temperature.log_alpha) == (metrics["entropy"] < 0.98 * np.log(2))
     assert largest_difference(after.actor, state.actor) > 0

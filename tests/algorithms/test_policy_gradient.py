@@ -205,3 +205,15 @@ def test_variance_may_be_the_same_everywhere():
 def test_unknown_choice_is_answered_with_the_list(name):
     with pytest.raises(ValueError, match=f"PolicyGradient: {name} must be one of .*got 'best'"):
         PolicyGradient(**{name: "best"})
+
+
+def test_torso_may_be_shared_with_a_variance_that_depends_on_the_state():
+    state = small(shared_torso=True).init(SPACES, key=jax.random.key(0))
+    observation = jnp.ones(laws.FEATURES)
+    pi, value = state.model(observation)
+    assert pi.sample(seed=jax.random.key(0)).shape == (2,)
+    assert value.shape == ()
+    torso = eqx.filter_grad(lambda model: model(observation)[1])(state.model).network.layers[0].weight
+    assert torso.any()
+    spread = eqx.filter_grad(lambda model: model(observation)[0].log_prob(jnp.ones(2)))(state.model)
+    assert spread.network.layers[0].weight.any()

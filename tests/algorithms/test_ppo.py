@@ -62,7 +62,7 @@ def test_shuffle_differs_between_epochs():
 def test_shuffle_does_not_depend_on_devices():
     ppo = PPO(rollout_length=8, epochs=2, minibatches=2)
     whole = laws._order(ppo, 4).reshape(2, 8, 4) // 4
-    shuffle = jax.vmap(lambda _: ppo._shuffle(2, jax.random.key(0), "devices"), axis_name="devices")
+    shuffle = jax.vmap(lambda _: ppo._shuffle(ppo.rollout_length, 2, jax.random.key(0), "devices"), axis_name="devices")
     spread = np.asarray(laws.fast_jit(shuffle)(jnp.arange(2))).reshape(2, 2, 8, 2) // 2
     np.testing.assert_array_equal(np.concatenate(list(spread), axis=-1), whole)
 
@@ -227,3 +227,9 @@ def test_observation_may_be_a_tree():
         lambda state: ppo.update(state, Batch(transition), step=jnp.zeros(()), key=jax.random.key(0)), state
     )
     assert metrics["value_loss"].shape == ()
+
+
+def test_gradients_are_not_shortened_to_a_negative_length():
+    for make in (PPO, DQN, TD):
+        with pytest.raises(ValueError, match=f"{make.__name__}: max_gradient_norm must not be negative"):
+            make(max_gradient_norm=-1.0)

@@ -281,3 +281,20 @@ def test_optimism_solves_deep_sea_and_its_absence_does_not():
     settings = {"optimiser": "sgd", "learning_rate": 1.0, "discount": 1.0, "epsilon": 0.0}
     np.testing.assert_allclose(best(deep_sea, TD(**settings, initial_value=1.0), 10_000), 0.99, atol=1e-5)
     assert (best(deep_sea, TD(**settings), 10_000) <= 0).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_action_need_be_legal_in_a_terminal_state(rule):
+    space = kinds.Dict({"observation": kinds.Discrete(STATES), "action_mask": kinds.MultiBinary(ACTIONS)})
+    algorithm, transition = learner(rule=rule), rollout()
+    state = algorithm.init(Spaces(space, kinds.Discrete(ACTIONS)), key=jax.random.key(0))
+    legal = jnp.ones((*transition.reward.shape, ACTIONS), jnp.int8)
+    after = legal * ~transition.terminated[..., None]
+    masked = dataclasses.replace(
+        transition,
+        observation={"observation": transition.observation, "action_mask": legal},
+        next_observation={"observation": transition.next_observation, "action_mask": after.astype(jnp.int8)},
+    )
+    _, metrics, _ = algorithm.update(state, Batch(masked), step=jnp.zeros(()), key=jax.random.key(1))
+    assert metrics["skipped"] == 0
+    assert np.isfinite(metrics["loss"])

@@ -124,3 +124,16 @@ def test_mean_and_variance_have_the_gradients_of_the_formula():
     x = jnp.array([1.0, 2.0, 4.0])
     assert_close(jax.grad(lambda x: mean_and_variance(x)[0])(x), [1 / 3] * 3)
     assert_close(jax.grad(lambda x: mean_and_variance(x)[1])(x), 2 / 3 * (x - 7 / 3))
+
+
+def test_standardise_over_a_mask_is_that_of_what_it_keeps():
+    x = float32(np.random.default_rng(0).normal(5, 3, size=(4, 25)))[0]
+    mask = jnp.asarray(np.random.default_rng(1).random((4, 25)) < 0.3)
+    wanted = (np.asarray(x) - np.mean(x[mask])) / np.std(x[mask])
+    assert_close(standardise(jnp.where(mask, x, 99.0), mask=mask)[mask], wanted[np.asarray(mask)], rtol=1e-4)
+    spread = jax.vmap(lambda x, mask: standardise(x, "devices", mask), axis_name="devices")(x, mask)
+    assert_close(spread, wanted, rtol=1e-4)
+    for number in (0.1, 0.7, -12345.678):
+        equal = jnp.where(mask, number, 3.0)
+        assert (standardise(equal, mask=mask)[mask] == 0).all()
+    assert np.isfinite(standardise(x, mask=jnp.zeros_like(mask))).all()

@@ -110,7 +110,9 @@ class Diary(AbstractAlgorithm[Any]):
     def init(self, spaces, *, key):
         transition = jnp.zeros((self.length, 4))
         pair = jnp.zeros((self.length, 4, 2))
-        return {"age": transition, "memory": jnp.zeros(4), "seen": pair, "next": pair, "step": transition}
+        return {"age": transition, "memory": jnp.zeros(4), "seen": pair, "next": pair, "step": transition} | {
+            "ended": jnp.zeros((self.length, 4), bool)
+        }
 
     def init_memory(self, spaces):
         return jnp.zeros(())
@@ -126,13 +128,14 @@ class Diary(AbstractAlgorithm[Any]):
             "seen": t.observation,
             "next": t.next_observation,
             "step": t.extras["step"],
+            "ended": t.terminated | t.truncated,
         }
         return state, {"reward": t.reward.sum()}, Feedback()
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
 def test_rollouts_hold_no_step_that_never_was_and_memory_begins_with_the_episode(mode):
-    lanes = vector(mode)
+    lanes, last, ended = vector(mode), np.zeros(4), np.ones(4, bool)
     with HostLoop(HostTrainer(Diary(), lanes, 4), jax.random.key(1)) as loop:
         for call in range(10):
             loop.step()
@@ -144,6 +147,9 @@ def test_rollouts_hold_no_step_that_never_was_and_memory_begins_with_the_episode
             np.testing.assert_array_equal(page["memory"], page["age"][0])
             # Inside a rollout a lane's transitions follow each other, or an episode begins.
             assert np.all((time[1:] == time[:-1] + 1) | (time[1:] == 0))
+            # So it does from one rollout to the next, or the last transition says that it does not.
+            assert np.all((time[0] == last + 1) | ended)
+            last, ended = time[-1], page["ended"][-1]
             assert int(loop.state.shared.steps) == 24 * (call + 1)
             if mode is not AutoresetMode.NEXT_STEP:
                 np.testing.assert_array_equal(page["step"][:, 0], 24 * call + 4 * np.arange(6))

@@ -55,6 +55,15 @@ def test_gradient_reaches_weights_and_scales_but_not_noise():
     assert all(leaf.all() for leaf in (gradient.weight, gradient.bias, gradient.weight_scale, gradient.bias_scale))
 
 
+@pytest.mark.parametrize("sizes", [(5,), (2, 7)])
+def test_noise_of_every_layer_of_a_perceptron_takes_part(sizes):
+    plain = with_noise(MLP(jnp.zeros(3), 2, sizes, key=jax.random.key(0)))
+    network = perturbed(plain, jax.random.key(1))
+    assert (network(jnp.ones(3)) != plain(jnp.ones(3))).all()
+    gradient = eqx.filter_grad(lambda network: jnp.sum(network(jnp.ones(3))))(network)
+    assert all(layer.weight_scale.any() and layer.bias_scale.any() for layer in gradient.layers)
+
+
 def test_layer_without_bias():
     noisy = perturbed(layer(use_bias=False), jax.random.key(1))
     assert noisy.bias is None

@@ -413,7 +413,7 @@ def law_future_of_another_episode_is_invisible(subject):
 
 
 def _order(ppo, lanes):
-    return np.asarray(fast_jit(lambda key: ppo._shuffle(lanes, key, None))(jax.random.key(0)))
+    return np.asarray(fast_jit(lambda key: ppo._shuffle(ppo.rollout_length, lanes, key, None))(jax.random.key(0)))
 
 
 def law_shuffle_takes_every_step_once_an_epoch(subject):

@@ -128,8 +128,8 @@ def test_priorities_go_from_update_to_update():
     first, second = ({tuple(each) for each in words} for words in record.next_observation)
     assert not first & second
     leaves = np.asarray(state.local.kept.replay.priorities.tree.levels[0]).reshape(LANES, -1)
-    # Of 15 steps a lane, what the first updates drew stays at zero, all others have one.
-    assert set(leaves[:, :15].ravel()) == {0.0, 1.0}
+    # Of 15 steps a lane, what the first updates drew stays next to zero, all others have one.
+    assert set(leaves[:, :15].ravel().round(6)) == {0.0, 1.0}
     assert (weights <= 1).all()
     assert (weights.max(axis=1) == 1).all()
 
@@ -179,12 +179,12 @@ def test_warm_up_leaves_priorities_alone():
 
 
 @pytest.mark.slow
-def test_an_update_that_was_skipped_leaves_priorities_alone():
+def test_examples_without_a_finite_priority_are_not_drawn_again():
     trainer = trainer_of(lambda batch, count: jnp.nan * first_word(batch), priority_exponent=1.0)
     state, metrics = run(trainer, 5)
     assert float(metrics["seen"].weight) == 2
     numbers = np.asarray(state.local.kept.replay.priorities.tree.levels[0]).reshape(LANES, -1)
-    np.testing.assert_array_equal(numbers[:, :15], np.ones((LANES, 15)))
+    assert set(numbers[:, :15].ravel()) == {0.0, 1.0}
 
 
 @pytest.mark.slow
@@ -250,7 +250,7 @@ def test_sequences_must_fit(settings, message):
 
 def test_priorities_must_be_returned():
     trainer = trainer_of(priority_exponent=1.0)
-    with pytest.raises(ValueError, match="`update` must return the priority of each example"):
+    with pytest.raises(ValueError, match="an update must return the priority of each example"):
         jax.eval_shape(trainer.step, jax.eval_shape(trainer.init, jax.random.key(0)))
 
 

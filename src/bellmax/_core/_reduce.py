@@ -79,17 +79,30 @@ class Mean(eqx.Module):
 
 
 def mean_and_variance(
-    x: Float[Array, "*batch"], axis_name: str | None = None
+    x: Float[Array, "*batch"], axis_name: str | None = None, mask: Bool[Array, "*batch"] | None = None
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Returns the mean and the variance over all axes and all devices; of equal numbers exactly zero."""
-    largest = jnp.max(x) if axis_name is None else jax.lax.pmax(jnp.max(x), axis_name)
-    point = jax.lax.stop_gradient(largest)
+    """Returns the mean and the variance over all axes and all devices; of equal numbers exactly zero.
+
+    Args:
+        x: The numbers.
+        axis_name: Name of the mapped device axis, or None.
+        mask: Which of them count; None for all. With none at all the two are zero.
+    """
+    largest = jnp.max(x) if mask is None else jnp.max(x, where=mask, initial=-jnp.inf)
+    largest = largest if axis_name is None else jax.lax.pmax(largest, axis_name)
+    point = jax.lax.stop_gradient(largest if mask is None else jnp.where(jnp.isneginf(largest), 0, largest))
     distance = x - point  # zero if all are equal, where a mean would round
-    shift = pmean(jnp.mean(distance), axis_name)
-    return point + shift, pmean(jnp.mean(jnp.square(distance - shift)), axis_name)
+
+    def mean(values):
+        return pmean(jnp.mean(values) if mask is None else masked_mean(values, mask, axis_name), axis_name)
+
+    shift = mean(distance)
+    return point + shift, mean(jnp.square(distance - shift))
 
 
-def standardise(x: Float[Array, "*batch"], axis_name: str | None = None) -> Float[Array, "*batch"]:
-    """Shifts and scales numbers to mean 0 and variance 1, over all axes and all devices."""
-    mean, variance = mean_and_variance(x, axis_name)
+def standardise(
+    x: Float[Array, "*batch"], axis_name: str | None = None, mask: Bool[Array, "*batch"] | None = None
+) -> Float[Array, "*batch"]:
+    """Shifts and scales numbers to mean 0 and variance 1, over all axes and all devices, or over those of a mask."""
+    mean, variance = mean_and_variance(x, axis_name, mask)
     return (x - mean) / (jnp.sqrt(variance) + 1e-8)

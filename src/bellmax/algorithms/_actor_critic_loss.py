@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._core import RealScalarLike
-from ..losses import clipped_value_loss, value_loss
+from ..losses import approximate_kl, clipped_value_loss, value_loss
 
 
 def actor_critic_loss(
@@ -33,9 +33,4 @@ def regression_loss(
 def movement(log_ratio: Float[Array, "*batch"], epsilon: RealScalarLike) -> dict[str, Float[Array, ""]]:
     """Says how far a policy moved from the one that acted: its divergence, and the share of ratios beyond the clip."""
     clipped = jnp.abs(jnp.expm1(log_ratio)) > epsilon
-    return {"approximate_kl": approximate_kl(log_ratio), "clip_fraction": jnp.mean(clipped)}
-
-
-def approximate_kl(log_ratio: Float[Array, "*batch"]) -> Float[Array, ""]:
-    r"""Estimates the divergence from the policy that acted, $E[r - 1 - \log r]$ over its actions."""
-    return jnp.mean(jnp.expm1(log_ratio) - log_ratio)
+    return {"approximate_kl": approximate_kl(log_ratio).mean(), "clip_fraction": jnp.mean(clipped)}

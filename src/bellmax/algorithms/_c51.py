@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 from .._core import RealScalarLike, at_least_float32
 from ..distributional import categorical_mean, linear_support
 from ..losses import categorical_double_q_learning_loss
-from ._value_learning import AbstractDQN, Example, legal
+from ._networks import legal
+from ._value_learning import AbstractDQN, Example
 from ._value_learning_networks import value_network
 
 

@@ -29,7 +29,8 @@ class OffPolicy(eqx.Module):
         updates: Updates in a round.
         batch_size: Transitions an update, over all lanes of all devices.
         capacity: Transitions kept, over all lanes.
-        warm_up: Environment steps, over all lanes, before the first update.
+        warm_up: Environment steps, over all lanes, that are only kept: the first update follows the first round that
+            begins after them.
         sequence_length: Consecutive steps of one lane an example; the batch then has leading axes `time batch`. None
             for single steps, leading axis `batch`.
         priority_exponent: α of prioritised replay: an example is drawn in proportion to its priority, from
@@ -118,7 +119,7 @@ class AbstractAlgorithm(eqx.Module, Generic[State]):
 
         Args:
             state: The state.
-            batch: Transitions with leading axes `time lanes` on-policy, `batch` off-policy.
+            batch: Transitions with leading axes `time lanes` on-policy, `batch` off-policy, `time batch` of sequences.
             step: Count of environment steps before this round of acting, for schedules.
             key: Randomness of the update, the same on every device.
             axis_name: Name of the mapped device axis, or None.

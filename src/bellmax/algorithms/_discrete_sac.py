@@ -27,7 +27,8 @@ class DiscreteSAC(AbstractSoftActorCritic):
     the actor.
 
     Attributes:
-        target_entropy: What a learned temperature aims at, as a share of the entropy of the uniform policy.
+        target_entropy: What a learned temperature aims at, as a share of the entropy of the uniform policy over
+            the actions that the mask allows.
 
     References:
         Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207.
@@ -75,7 +76,9 @@ class DiscreteSAC(AbstractSoftActorCritic):
         return -entropy_loss(noted)
 
     def _temperature_loss(self, state, log_alpha, noted):
-        return discrete_temperature_loss(log_alpha, noted, self.target_entropy * jnp.log(float(state.actions.size)))
+        del state
+        legal = jnp.sum(~jnp.isneginf(noted), axis=-1)
+        return discrete_temperature_loss(log_alpha, noted, self.target_entropy * jnp.log(legal.astype(noted.dtype)))
 
 
 def _logits(actor, observation):

@@ -22,40 +22,56 @@ class ActionBox(eqx.Module):
     """The bounds of actions; policies and critics see them at −1 and 1.
 
     Attributes:
-        centre: In the units of the action.
-        half_width: Likewise, positive.
+        low: In the units of the action.
+        high: Likewise, above `low`.
     """
 
-    centre: Float[Array, " action_dim"]
-    half_width: Float[Array, " action_dim"]
+    low: Float[Array, " action_dim"]
+    high: Float[Array, " action_dim"]
 
     @classmethod
     def of(cls, space: "Space[Any]") -> "ActionBox":
-        """Takes the bounds of a space; TypeError if it is not a Box of one axis, ValueError if they are infinite."""
+        """Takes the bounds of a space.
+
+        Raises:
+            TypeError: If it is not a Box of one axis.
+            ValueError: If bounds are infinite, or leave no room.
+        """
         from gymnasium import spaces
 
         if not isinstance(space, spaces.Box) or len(space.shape) != 1:
             raise TypeError(f"actions must be a Box with one axis; got {space}")
         low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-        half_width = (high - low) / 2
-        if not np.isfinite(half_width).all():
+        width = high - low
+        if not np.isfinite(width).all():
             raise ValueError(f"actions must have finite bounds; got {space}: bound them in the environment")
-        return cls(jnp.asarray(low + half_width), jnp.asarray(half_width))
+        if not (width > 0).all():
+            raise ValueError(f"every dimension of an action needs room between its bounds; got {space}")
+        return cls(jnp.asarray(low), jnp.asarray(high))
+
+    @property
+    def centre(self) -> Float[Array, " action_dim"]:
+        """What policies and critics see at 0."""
+        return self.low + self.half_width
+
+    @property
+    def half_width(self) -> Float[Array, " action_dim"]:
+        """From the centre to a bound."""
+        return (self.high - self.low) / 2
 
     @property
     def size(self) -> int:
         """Number of dimensions."""
-        return self.centre.size
+        return self.low.size
 
     def random(self, observation: PyTree[Array], key: Key[Array, ""]) -> Float[Array, " action_dim"]:
         """Draws an action uniformly, in [−1, 1]."""
         del observation
-        return jax.random.uniform(key, self.centre.shape, self.centre.dtype, -1.0, 1.0)
+        return jax.random.uniform(key, self.low.shape, self.low.dtype, -1.0, 1.0)
 
     def widened(self, action: Float[Array, " action_dim"]) -> Float[Array, " action_dim"]:
         """Brings an action from [−1, 1] to the units of the environment, never outside the bounds."""
-        low, high = self.centre - self.half_width, self.centre + self.half_width
-        return jnp.clip(self.centre + self.half_width * action, low, high)
+        return jnp.clip(self.centre + self.half_width * action, self.low, self.high)
 
     def scaled(self, action: Float[Array, " action_dim"]) -> Float[Array, " action_dim"]:
         """Brings an action from the units of the environment to [−1, 1]."""

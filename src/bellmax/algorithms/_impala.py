@@ -15,10 +15,10 @@ from .._core import (
     Spaces,
     Transition,
 )
+from ..losses import approximate_kl
 from ..returns import vtrace
 from ..transforms import Moments
 from ._actor_critic import AbstractActorCriticLearner, clipped_optimiser
-from ._actor_critic_loss import approximate_kl
 from ._checks import check_counts, check_fractions
 from ._networks import AbstractActorCritic
 from ._normalisation import normalised
@@ -56,7 +56,7 @@ class IMPALA(AbstractActorCriticLearner[IMPALAState]):
 
     Attributes:
         trace_lambda: λ of V-trace.
-        rho_clip: Largest importance ratio in the error of the value, $\bar\\rho$.
+        rho_clip: Largest importance ratio in the error of the value, $\bar\rho$.
         c_clip: Largest importance ratio in the trace, $\bar c$.
         pg_rho_clip: Largest importance ratio in the policy gradient.
         actor_lag: Updates between refreshments of the parameters that act.
@@ -107,7 +107,7 @@ class IMPALA(AbstractActorCriticLearner[IMPALAState]):
         samples = dataclasses.replace(samples, observation=flattened(learned))
         state, metrics = self._learn_once(state, samples, step, axis_name)
         metrics["explained_variance"] = explained_variance(samples.value, samples.target, axis_name)
-        metrics["approximate_kl"] = approximate_kl(log_ratio)
+        metrics["approximate_kl"] = approximate_kl(log_ratio).mean()
         updates = state.updates + 1
         behaviour = moved(state.behaviour, state.model, 1.0, updates.low % self.actor_lag == 0)
         state = dataclasses.replace(state, behaviour=behaviour, updates=updates)

@@ -81,17 +81,18 @@ def scaled_rewards(
 
     Returns:
         The moments with this rollout's, and the batch with scaled rewards and with the running returns at its end. A
-        reward that is not finite counts in neither.
+        reward that is not finite counts as zero where an episode ends with it, and else not at all.
     """
     if moments is None:
         return None, batch
     transition = batch.transition
     reward, ends = transition.reward, transition.terminated | transition.truncated
+    finite = jnp.isfinite(reward)
     scale = update_reward_scale(
         RewardScale(batch.accumulators, moments),
-        reward,
+        jnp.where(finite, reward, 0),
         ends,
-        jnp.isfinite(reward),
+        finite | ends,  # an end ends the running return whatever was paid with it
         gamma=discount,
         axis_name=axis_name,
     )

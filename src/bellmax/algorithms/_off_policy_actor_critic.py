@@ -43,7 +43,8 @@ class AbstractOffPolicyActorCritic(AbstractReplayLearner[OffPolicyActorCriticSta
         critic_learning_rate: Step size of Adam for the critics, likewise.
         members: Number of critics.
         policy_delay: Updates of the critics for each update of the actor.
-        warm_up: Environment steps before the first update, with actions drawn uniformly.
+        warm_up: Environment steps with actions drawn uniformly, that are only kept: the first update follows the first
+            round that begins after them.
         network: Makes an `ActorQ` out of the spaces and a key; None for perceptrons. It is asked with a key for the
             actor, and with one for each critic.
     """
@@ -121,8 +122,9 @@ class AbstractOffPolicyActorCritic(AbstractReplayLearner[OffPolicyActorCriticSta
             q = self._predictions(critics, batch.transition.observation, action)
             loss, error = self._critic_loss(state, q, batch.transition.reward, discount, ahead)
             loss = loss if batch.weight is None else batch.weight * loss
-            loss = mean_loss(loss, batch, axis_name)
-            return loss, ({"critic_loss": loss, "q": q.mean(), "absolute_error": error.mean()}, error)
+            seen = {"critic_loss": loss, "q": q.mean(axis=(0, *range(2, q.ndim))), "absolute_error": error}
+            metrics = {name: mean_loss(values, batch, axis_name) for name, values in seen.items()}
+            return metrics["critic_loss"], (metrics, error)
 
         (_, (metrics, error)), gradient = value_and_grad(objective, axis_name)(state.critics)
         rate = value_at(self.critic_learning_rate, step)

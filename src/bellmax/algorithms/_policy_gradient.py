@@ -29,7 +29,16 @@ from ._actor_critic import AbstractActorCriticLearner
 from ._actor_critic_loss import actor_critic_loss
 from ._checks import check_choice, check_counts, check_fractions
 from ._heads import head_of
-from ._networks import AbstractActorCritic, Actor, ActorCritic, ValueFunction, _activation, _check_mask, _network
+from ._networks import (
+    AbstractActorCritic,
+    Actor,
+    ActorCritic,
+    SharedActorCritic,
+    ValueFunction,
+    _activation,
+    _check_mask,
+    _network,
+)
 from ._rollouts import (
     Sample,
     descended,
@@ -107,6 +116,7 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
         maker = self
         if self.network is None and self.state_dependent_variance and _is_box(spaces.action):
             settings = {name: getattr(self, name) for name in ("hidden_sizes", "activation", "convolution")}
+            settings["shared"] = self.shared_torso
             maker = dataclasses.replace(self, network=functools.partial(_wide_actor_critic, **settings))
         start = maker._start(spaces, key)
         return PolicyGradientState(
@@ -122,7 +132,7 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout, and moves the target policy."""
         refuse_masks("PolicyGradient", batch)
-        lanes = batch.transition.reward.shape[1]
+        length, lanes = batch.transition.reward.shape
         state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         samples = self._evaluate(state, batch)
         samples = dataclasses.replace(samples, observation=flattened(learned))
@@ -134,7 +144,7 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
                 minibatch = dataclasses.replace(minibatch, advantage=standardise(minibatch.advantage, axis_name))
             return descended(state, loss, minibatch, self._optimiser, rate, axis_name)
 
-        order = minibatch_order(self.rollout_length, lanes, self.epochs, self.minibatches, key, axis_name)
+        order = minibatch_order(length, lanes, self.epochs, self.minibatches, key, axis_name)
         state, metrics = over_minibatches(learn, state, samples, order)
         metrics["explained_variance"] = explained_variance(samples.value, samples.target, axis_name)
         state = dataclasses.replace(state, target=moved(state.target, state.model, self.target_step))
@@ -184,13 +194,19 @@ def _is_box(space: Any) -> bool:
 
 
 def _wide_actor_critic(
-    spaces: Spaces, *, hidden_sizes, activation: str, convolution: bool, key: Key[Array, ""]
-) -> ActorCritic:
-    """Makes a network for mean and log-variance of the actions, and one for the value."""
+    spaces: Spaces, *, hidden_sizes, activation: str, convolution: bool, shared: bool, key: Key[Array, ""]
+) -> AbstractActorCritic:
+    """Makes a network for mean and log-variance of the actions and one for the value, or one for both."""
     actor_key, critic_key = jax.random.split(key)
     settings = {"activation": _activation(activation), "convolution": convolution}
     head = head_of(spaces.action)
     _check_mask(Masked.of(spaces.observation).action_mask, head, spaces)
+    if shared:
+        scales = (*[0.01] * (2 * head.size), 1.0)
+        both = _network(
+            spaces.observation, 2 * head.size + 1, hidden_sizes, **settings, last_scale=scales, key=actor_key
+        )
+        return SharedActorCritic(network=both, head=_WideNormal())  # pyright: ignore[reportCallIssue]
     outputs = _network(spaces.observation, 2 * head.size, hidden_sizes, **settings, last_scale=0.01, key=actor_key)
     value = _network(spaces.observation, 1, hidden_sizes, **settings, last_scale=1.0, key=critic_key)
     return ActorCritic(Actor(outputs, _WideNormal()), ValueFunction(value))

@@ -110,7 +110,7 @@ class PPO(AbstractActorCriticLearner[PPOState]):
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
         refuse_masks("PPO", batch)
-        lanes = batch.transition.reward.shape[1]
+        length, lanes = batch.transition.reward.shape
         state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         samples = dataclasses.replace(self._evaluate(state.model, batch), observation=flattened(learned))
         rate, epsilon = value_at(self.learning_rate, step), value_at(self.clip_epsilon, step)
@@ -120,7 +120,7 @@ class PPO(AbstractActorCriticLearner[PPOState]):
             minibatch = dataclasses.replace(minibatch, advantage=standardise(minibatch.advantage, axis_name))
             return descended(state, loss, minibatch, self._optimiser, rate, axis_name)
 
-        state, metrics = over_minibatches(learn, state, samples, self._shuffle(lanes, key, axis_name))
+        state, metrics = over_minibatches(learn, state, samples, self._shuffle(length, lanes, key, axis_name))
         metrics["explained_variance"] = explained_variance(samples.value, samples.target, axis_name)
         if self.objective == "kl":
             state, divergence = self._adapted(state, samples, axis_name)
@@ -136,9 +136,11 @@ class PPO(AbstractActorCriticLearner[PPOState]):
         keep_policy = self.objective == "kl"
         return evaluated(model, batch.transition, self.discount, self.gae_lambda, keep_policy=keep_policy)
 
-    def _shuffle(self, lanes: int, key: Key[Array, ""], axis_name: str | None) -> Int[Array, "minibatches size"]:
+    def _shuffle(
+        self, length: int, lanes: int, key: Key[Array, ""], axis_name: str | None
+    ) -> Int[Array, "minibatches size"]:
         """Returns the minibatches of all epochs, as indices into the flattened rollout."""
-        return minibatch_order(self.rollout_length, lanes, self.epochs, self.minibatches, key, axis_name)
+        return minibatch_order(length, lanes, self.epochs, self.minibatches, key, axis_name)
 
     def _loss(self, epsilon, kl_coefficient, model: AbstractActorCritic, batch: Sample):
         def one(sample: Sample):

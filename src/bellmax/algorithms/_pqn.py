@@ -108,13 +108,13 @@ class PQN(AbstractRolloutLearner[PQNState]):
         """Takes the best action, or any with probability ε when exploring."""
         q, mask = state.model(normalised(state.moments, observation)), Masked.of(observation).action_mask
         epsilon = value_at(self.epsilon, step) if explore else 0.0
-        pi = epsilon_greedy(legal(q, observation), mask=mask, eps=epsilon)
+        pi = epsilon_greedy(q, mask=mask, eps=epsilon)
         return pi.sample(seed=key) if explore else pi.mode(), None, memory
 
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
         """Learns from one rollout."""
         refuse_masks("PQN", batch)
-        lanes = batch.transition.reward.shape[1]
+        length, lanes = batch.transition.reward.shape
         state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         target = self._targets(state.model, batch)
         examples = (*flattened((learned, batch.transition.action)), target)
@@ -123,7 +123,7 @@ class PQN(AbstractRolloutLearner[PQNState]):
         def learn(state, minibatch):
             return descended(state, _loss, minibatch, self._optimiser, rate, axis_name)
 
-        order = minibatch_order(self.rollout_length, lanes, self.epochs, self.minibatches, key, axis_name)
+        order = minibatch_order(length, lanes, self.epochs, self.minibatches, key, axis_name)
         value = _predictions(state.model, *examples[:2])
         state, metrics = over_minibatches(learn, state, examples, order)
         metrics["explained_variance"] = explained_variance(value, target, axis_name)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Key
 
 from .._core import (
     Batch,
@@ -16,8 +16,8 @@ from .._core import (
     Spaces,
     Transition,
     clipped_adam,
-    masked_mean,
     pmean,
+    standardise,
     value_at,
 )
 from ..returns import lambda_returns
@@ -84,7 +84,7 @@ class REINFORCE(AbstractActorCriticLearner[ActorCriticState]):
         target = jnp.where(finished, target, found.value)
         advantage = target - found.value
         if self.normalise_advantages:
-            advantage = jnp.where(finished, _standardised(advantage, finished, axis_name), 0)
+            advantage = jnp.where(finished, standardise(advantage, axis_name, finished), 0)
         counted = pmean(jnp.mean(finished.astype(target.dtype)), axis_name)
         weight = finished / jnp.where(counted > 0, counted, 1)
         return sampled(transition, found, advantage, target, weight), counted
@@ -94,12 +94,3 @@ def ends_later(transition: Transition) -> Bool[Array, "time lanes"]:
     """Returns for each step whether its episode ends within the rollout."""
     ended = transition.terminated | transition.truncated
     return jax.lax.cummax(ended.astype(jnp.int8), axis=0, reverse=True) > 0
-
-
-def _standardised(
-    x: Float[Array, "time lanes"], mask: Bool[Array, "time lanes"], axis_name: str | None
-) -> Float[Array, "time lanes"]:
-    """Shifts and scales numbers to mean 0 and variance 1 over those that a mask keeps, on all devices."""
-    mean = pmean(masked_mean(x, mask, axis_name), axis_name)
-    variance = pmean(masked_mean(jnp.square(x - mean), mask, axis_name), axis_name)
-    return (x - mean) / (jnp.sqrt(variance) + 1e-8)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
@@ -28,7 +29,7 @@ class AbstractReplayLearner(AbstractAlgorithm[State]):
         updates: Updates in a round.
         batch_size: Transitions an update, over all lanes; divisible by their number.
         capacity: Transitions in replay, over all lanes.
-        warm_up: Environment steps before the first update.
+        warm_up: Environment steps that are only kept: the first update follows the first round that begins after them.
         prioritised: Whether examples are replayed in proportion to a power of the error last seen on them.
         priority_exponent: α, that power; 0 for uniform replay.
         importance_exponent: β, how far importance weights make up for it, from 0 to 1; a number or a schedule over
@@ -60,7 +61,7 @@ class AbstractReplayLearner(AbstractAlgorithm[State]):
     def __check_init__(self):
         check_counts(self, "n_step", "rollout_length", "updates", "batch_size", "capacity", "warm_up")
         check_fractions(self, "discount", "target_step")
-        check_not_negative(self, "priority_exponent")
+        check_not_negative(self, "priority_exponent", "max_gradient_norm")
 
     @property
     def requirements(self) -> OffPolicy:
@@ -91,6 +92,9 @@ class AbstractReplayLearner(AbstractAlgorithm[State]):
         batch, discount = n_step_batch(batch, self.discount, self.n_step)
         moments = counted(state.moments, batch, axis_name)
         transition = normalised_transition(state.moments, batch.transition)
+        if batch.mask is not None:  # a reward that is NaN must not reach a gradient, not even times zero
+            transition = dataclasses.replace(transition, reward=jnp.where(batch.mask, transition.reward, 0))
+            discount = jnp.where(batch.mask, discount, 0)
         return dataclasses.replace(batch, transition=transition), discount, moments
 
     @property

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .._core import RealScalarLike, Scheduled, Spaces
 from ..transforms import Moments, init_moments
-from ._checks import check_counts, check_fractions
+from ._checks import check_counts, check_fractions, check_not_negative
 from ._contract import AbstractAlgorithm, OnPolicy, State
 from ._normalisation import observation_moments
 
@@ -38,6 +38,7 @@ class AbstractRolloutLearner(AbstractAlgorithm[State]):
     def __check_init__(self):
         check_counts(self, "rollout_length")
         check_fractions(self, "discount")
+        check_not_negative(self, "max_gradient_norm")
 
     @property
     def requirements(self) -> OnPolicy:

@@ -237,7 +237,7 @@ def dealt_lanes(
 
 
 def explained_variance(
-    value: Float[Array, " batch"], target: Float[Array, " batch"], axis_name: str | None
+    value: Float[Array, "*batch"], target: Float[Array, "*batch"], axis_name: str | None
 ) -> Float[Array, ""]:
     """Returns how much of the target's variance the value explains: 1 for all, 0 for none, NaN if there is none."""
     _, spread = mean_and_variance(target, axis_name)

@@ -38,7 +38,7 @@ from ..losses import (
 from ..networks import Encoder
 from ..policies import boltzmann, epsilon_greedy
 from ..transforms import Moments
-from ._checks import check_choice, check_counts, check_fractions
+from ._checks import check_choice, check_counts, check_fractions, check_not_negative
 from ._contract import AbstractAlgorithm, OnPolicy
 from ._heads import num_actions
 from ._networks import legal, q_network
@@ -134,6 +134,7 @@ class TD(AbstractAlgorithm[TDState]):
             check_choice(self, name, known)
         check_counts(self, "rollout_length")
         check_fractions(self, "discount", "target_step")
+        check_not_negative(self, "max_gradient_norm")
 
     @property
     def requirements(self) -> OnPolicy:
@@ -154,7 +155,7 @@ class TD(AbstractAlgorithm[TDState]):
         """Explores as the policy says, or takes the best action."""
         q = self._values(state.online, normalised(state.moments, observation))
         if explore:
-            return self._policy(q, observation, step).sample(seed=key), None, memory
+            return self._policy(q, Masked.of(observation).action_mask, step).sample(seed=key), None, memory
         return epsilon_greedy(q, 0.0, mask=Masked.of(observation).action_mask).mode(), None, memory
 
     def update(self, state, batch: Batch, *, step, key, axis_name=None):
@@ -180,8 +181,7 @@ class TD(AbstractAlgorithm[TDState]):
         """Returns the action values, −∞ for actions that the mask beside the observation forbids."""
         return legal(network(observation) + self.initial_value, observation)
 
-    def _policy(self, q: Float[Array, "*batch actions"], observation: PyTree[Array], step) -> Any:
-        mask = Masked.of(observation).action_mask
+    def _policy(self, q: Float[Array, "*batch actions"], mask: Array | None, step) -> Any:
         if self.policy == "boltzmann":
             return boltzmann(q, value_at(self.temperature, step), mask=mask)
         return epsilon_greedy(q, value_at(self.epsilon, step), mask=mask)
@@ -204,17 +204,22 @@ class TD(AbstractAlgorithm[TDState]):
         elif self.rule == "soft_q_learning":
             error = soft_q_learning_error(*now, next_q, tau=value_at(self.temperature, step))
         else:
-            pi = self._policy(selector, transition.next_observation, step)
+            # Nothing may be legal in a terminal state; what is done there has no weight.
+            over, mask = transition.terminated[..., None], Masked.of(transition.next_observation).action_mask
+            mask = None if mask is None else jnp.where(over, 1, mask)
+            pi = self._policy(jnp.where(over, 0, selector), mask, step)
             if self.rule == "expected_sarsa":
                 error = expected_sarsa_error(*now, next_q, pi.probs)
             else:
                 error = sarsa_error(*now, next_q, _next_actions(batch, pi, key, axis_name))
-        if batch.mask is not None:  # a NaN that does not count must not reach a gradient, not even times zero
+        if batch.mask is not None:  # a reward that is NaN must not reach a gradient, not even times zero
             error = jnp.where(batch.mask, error, 0)
-        loss = jnp.square(error) / 2
-        loss = loss.mean() if batch.mask is None else masked_mean(loss, batch.mask, axis_name)
-        metrics = {"loss": loss, "q": jnp.max(q, axis=-1).mean(), "absolute_error": jnp.abs(error).mean()}
-        return loss, metrics
+        seen = {"loss": jnp.square(error) / 2, "q": jnp.max(q, axis=-1), "absolute_error": jnp.abs(error)}
+        metrics = {
+            name: values.mean() if batch.mask is None else masked_mean(values, batch.mask, axis_name)
+            for name, values in seen.items()
+        }
+        return metrics["loss"], metrics
 
 
 def _next_actions(

@@ -1,13 +1,11 @@
 """What all deep learners of action values have in common."""
 
 import abc
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
@@ -167,10 +165,7 @@ class AbstractDQN(AbstractReplayLearner[DQNState]):
             selector = legal(self._values(chooser, transition.next_observation), transition.next_observation)
             return self._example(online, target, transition, discount, jax.lax.stop_gradient(selector), key)
 
-        transition = batch.transition
-        if batch.mask is not None:  # what does not count must not reach the gradient as NaN
-            transition = dataclasses.replace(transition, reward=jnp.where(batch.mask, transition.reward, 0))
-        example = jax.vmap(one)(transition, discount, keys)
+        example = jax.vmap(one)(batch.transition, discount, keys)
         loss = example.loss if batch.weight is None else batch.weight * example.loss
         metrics: dict[str, Any] = {"loss": loss} | example.metrics
         for name, values in metrics.items():

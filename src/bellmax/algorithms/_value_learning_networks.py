@@ -69,7 +69,7 @@ def value_network(
         key: Randomness of the weights.
 
     Returns:
-        The network. What is neither dueling nor noisy draws the same weights as ever.
+        The network.
     """
     plain = q_network(spaces, hidden_sizes, activation, key=key)  # refuses what does not fit
     shape = _shape(spaces, atoms)

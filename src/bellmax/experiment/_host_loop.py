@@ -65,13 +65,10 @@ class HostLoop:
     def step(self) -> None:
         """Acts for a rollout and learns from it."""
         rollout, memory = self._collect()
-        self._learned, self._keys = self._programs.learn(
-            self._learned,
-            self._key,
-            self._keys.learn,
-            dict(zip(_FIELDS, rollout.fields(), strict=True)),
-            memory,
-        )
+        fields = dict(zip(_FIELDS, rollout.fields(), strict=True))
+        # Where a lane went on, its next step is not what its last one led to: no sequence may cross that.
+        fields["truncated"][-1] |= rollout.left_out & ~fields["terminated"][-1]
+        self._learned, self._keys = self._programs.learn(self._learned, self._key, self._keys.learn, fields, memory)
 
     @property
     def state(self) -> TrainState:

@@ -10,10 +10,11 @@ class Rollout:
     """The transitions of one rollout, `time lanes`, in arrays of its own: what learns from them may take its time.
 
     Where every step of every lane is a transition, time is the step. Where some are not, each lane fills its own column
-    and what the fuller ones do meanwhile is left out.
+    and what the fuller ones do meanwhile is left out, and not counted.
 
     Attributes:
         filled: Transitions of each lane so far.
+        left_out: Which lanes went on after their last transition here: the next rollout does not begin where it led.
     """
 
     def __init__(self, length: int, lanes: int):
@@ -26,7 +27,7 @@ class Rollout:
         self._length, self._lanes = length, lanes
         self._treedefs: list[Any] = []
         self._columns: list[list[np.ndarray]] | None = None
-        self.filled = np.zeros(lanes, int)
+        self.filled, self.left_out = np.zeros(lanes, int), np.zeros(lanes, bool)
         self._time = 0
 
     @property
@@ -54,6 +55,7 @@ class Rollout:
             return
         if self._time >= 0:  # the first step that some lanes do not have
             self.filled, self._time = np.full(self._lanes, self._time), -1
+        self.left_out |= valid & (self.filled == self._length)
         (lanes,) = np.nonzero(valid & (self.filled < self._length))
         for columns, field in zip(self._columns, leaves, strict=True):
             for column, leaf in zip(columns, field, strict=True):

@@ -108,8 +108,10 @@ def _train(
 
                     try:
                         steps = _run(driver, folder, calls, trainer.steps_per_call, interruption, report_here)
-                    finally:
+                    except HostEnvironmentError:  # what was learned before it is whole
                         states.append(driver.state)
+                        raise
+                    states.append(driver.state)
                 if interruption.signal is not None:
                     break
         except HostEnvironmentError:

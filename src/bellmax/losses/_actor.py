@@ -177,7 +177,7 @@ def discrete_sac_actor_loss(
 def discrete_temperature_loss(
     multiplier: RealScalarLike | Float[Array, "*#batch"],
     logits: Float[Array, "*batch actions"],
-    target_entropy: RealScalarLike,
+    target_entropy: RealScalarLike | Float[Array, "*#batch"],
 ) -> Float[Array, "*batch"]:
     r"""Moves the temperature of discrete soft actor-critic until the policy has the entropy that is asked for.
 
@@ -187,7 +187,8 @@ def discrete_temperature_loss(
         multiplier: $m$, either $\alpha$ or $\log \alpha$, as in `temperature_loss`; what learns.
         logits: Unnormalised log-probabilities in nats; −∞ for illegal actions, at least one legal. Their gradient is
             stopped.
-        target_entropy: $\bar{\mathcal{H}}$ in nats, commonly $0.98 \log n$ for $n$ actions.
+        target_entropy: $\bar{\mathcal{H}}$ in nats, commonly $0.98 \log n$ for $n$ legal actions; one for all
+            examples, or one each.
 
     Returns:
         The loss of each example.
@@ -204,4 +205,4 @@ def discrete_temperature_loss(
         Christodoulou, *Soft Actor-Critic for Discrete Action Settings*, 2019, arXiv:1910.07207, equation 11.
     """
     entropy = -jax.lax.stop_gradient(entropy_loss(logits))
-    return spread(multiplier, entropy) * (entropy - jnp.asarray(target_entropy, entropy.dtype))
+    return spread(multiplier, entropy) * (entropy - spread(target_entropy, entropy))

@@ -94,10 +94,11 @@ def _affine(layer: eqx.nn.Linear, x: Float[Array, " inputs"]) -> Float[Array, " 
 
     That gradient is a product of two matrices summed over the batch, and the first of the two is transposed on the way.
     With the weights as they lie the first is what flows back, which in a layer that widens is the larger one, and takes
-    three times as long: there the product is made the other way round.
+    three times as long: there the product is made the other way round. Layers of other kinds, noisy ones say, are left
+    alone.
     """
     outputs, inputs = layer.weight.shape
-    if inputs >= outputs or jax.default_backend() != "cpu":
+    if type(layer) is not eqx.nn.Linear or inputs >= outputs or jax.default_backend() != "cpu":
         return layer(x)
     y = x @ jax.lax.optimization_barrier(layer.weight.T)
     return y if layer.bias is None else y + layer.bias

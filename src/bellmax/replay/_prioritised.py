@@ -3,9 +3,9 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
-from .._core import RealScalarLike, guard, pmean
+from .._core import RealScalarLike, guard
 from ._protocol import AbstractReplay, ReplayState, Sample, check_sizes, take
 from ._store import Store
 from ._sum_tree import SumTree
@@ -95,8 +95,9 @@ class PrioritisedReplay(AbstractReplay):
     def prioritise(self, state: ReplayState, sample: Sample, priority: Float[Array, " sample"] | None) -> ReplayState:
         """Gives drawn examples new priorities.
 
-        Of an example drawn more than once the largest counts. A priority that is negative or not finite changes
-        nothing, nor does that of an example with a step that is not whole.
+        Of an example drawn more than once the largest counts. An example that nothing can be learned from is not drawn
+        any more: one whose priority is negative or not finite, or with a step that is not whole. Kept at the priority
+        of new ones it would soon be drawn more than all others.
 
         Args:
             state: The memory, as drawn from; only its priorities may have changed since.
@@ -109,33 +110,28 @@ class PrioritisedReplay(AbstractReplay):
         if priority is None:
             raise ValueError("PrioritisedReplay: an update must return the priority of each example in its feedback")
         good = jnp.isfinite(priority) & (priority >= 0)
-        if sample.chance is not None:
-            good = good & (sample.chance > 0)
         if sample.mask is not None:
             good = good & jnp.all(sample.mask.reshape(-1, good.size), axis=0)
         scaled = jnp.clip(jnp.where(good, priority, 1.0) ** self.exponent, _SMALLEST, _LARGEST)
-        scaled = jnp.where(good & (priority > 0), scaled, 0.0)
+        drawn = True if sample.chance is None else sample.chance > 0
+        scaled = jnp.where(good & drawn, scaled, 0.0)
         priorities = state.priorities
         largest = jnp.maximum(priorities.largest, jnp.max(scaled))
-        return ReplayState(state.store, Priorities(priorities.tree.set(sample.slots, scaled, good), largest))
+        return ReplayState(state.store, Priorities(priorities.tree.set(sample.slots, scaled, drawn), largest))
 
 
 def importance_weights(
-    chance: Float[Array, "lanes sample"],
-    count: Int[Array, " lanes"],
-    exponent: RealScalarLike,
-    axis_name: str | None = None,
+    chance: Float[Array, "lanes sample"], exponent: RealScalarLike, axis_name: str | None = None
 ) -> Float[Array, "lanes sample"]:
     r"""Makes up for drawing some examples more often than others.
 
-    $$w_i = \frac{(N\,P(i))^{-\beta}}{\max_j (N\,P(j))^{-\beta}}$$
+    $$w_i = \frac{P(i)^{-\beta}}{\max_j P(j)^{-\beta}}$$
 
-    N counts the steps in all lanes of all devices, P is the probability in the whole batch, to which every lane gives
-    as much, and the maximum is over the batch of all devices.
+    P is the probability in the whole batch, to which every lane gives as much; how many steps there are cancels. The
+    maximum is over the batch of all devices.
 
     Args:
         chance: Probability of each example in a draw from its lane.
-        count: Steps in each lane.
         exponent: β: 0 for no correction, 1 for all of it.
         axis_name: Name of the mapped device axis, or None.
 
@@ -143,12 +139,11 @@ def importance_weights(
         Weights of at most 1; 0 where the chance is 0.
 
     Example:
-        >>> importance_weights(jnp.array([[0.5, 0.25]]), jnp.array([4]), 1.0).tolist()
+        >>> importance_weights(jnp.array([[0.5, 0.25]]), 1.0).tolist()
         [[0.5, 1.0]]
     """
     drawn = chance > 0
-    mean_count = pmean(jnp.mean(count.astype(chance.dtype)), axis_name)
-    log_weight = -exponent * jnp.log(mean_count * jnp.where(drawn, chance, 1))
+    log_weight = -exponent * jnp.log(jnp.where(drawn, chance, 1))
     log_weight = jnp.where(drawn, log_weight, -jnp.inf)
     largest = jnp.max(log_weight)
     largest = largest if axis_name is None else jax.lax.pmax(largest, axis_name)

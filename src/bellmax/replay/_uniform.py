@@ -50,7 +50,7 @@ class UniformReplay(AbstractReplay):
         return ReplayState(state.store.with_steps(items, self.capacity))
 
     def sample(self, state: ReplayState, *, key: Key[Array, ""]) -> Sample:
-        """Draws `sample_size` examples; the memory must hold at least one."""
+        """Draws `sample_size` examples; the memory must hold at least one, of `sequence_length` steps."""
         store = state.store
         starts = jnp.maximum(store.count - (self.sequence_length or 1) + 1, 1)
         ages = jax.random.randint(key, (self.sample_size,), 0, starts)

@@ -52,9 +52,8 @@ def learn_off_policy(
         sample, batch = _drawn(replay, now, value_at(needs.importance_exponent, step), sample_key, axis_name)
         state, metrics, feedback = algorithm.update(state, batch, step=step, key=update_key, axis_name=axis_name)
         if priorities is not None:
-            if feedback.priority is None:
-                raise ValueError("prioritised replay: `update` must return the priority of each example")
-            priority = feedback.priority.reshape(sample.slots.shape)
+            priority = feedback.priority
+            priority = None if priority is None else priority.reshape(sample.slots.shape)
             priorities = jax.vmap(replay.prioritise, (0, _lane_axes(replay), 0))(now, sample, priority).priorities
         return (state, priorities), _as_means(metrics)
 
@@ -85,7 +84,7 @@ def _drawn(
 
     weight = None
     if sample.chance is not None:
-        weight = importance_weights(sample.chance, memories.store.count, importance_exponent, axis_name).reshape(-1)
+        weight = importance_weights(sample.chance, importance_exponent, axis_name).reshape(-1)
     items, mask = jax.tree.map(joined, (sample.items, sample.mask))
     return sample, Batch(items, weight=weight, mask=mask)
 
