@@ -11,7 +11,7 @@ from gymnasium import spaces as kinds
 
 from bellmax import algorithms, networks
 from bellmax._core import Spaces, _gradient
-from bellmax.algorithms import PPO, ActorCritic, Batch
+from bellmax.algorithms import DQN, PPO, TD, ActorCritic, Batch
 from bellmax.policies import Categorical
 from training import laws
 
