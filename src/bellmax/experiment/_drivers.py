@@ -84,7 +84,11 @@ class _Compiled(AbstractDriver):
 
     def __enter__(self):
         def chunk_of_seeds(state, calls):
-            return jax.vmap(lambda state: train_chunk(self._trainer, state, calls))(state)
+            if len(self.seeds) > 1:
+                return jax.vmap(lambda state: train_chunk(self._trainer, state, calls))(state)
+            # A condition under vmap computes both of its sides: warm-up would cost as much as learning.
+            alone = jax.tree.map(lambda leaf: leaf[0], state)
+            return jax.tree.map(lambda leaf: leaf[None], train_chunk(self._trainer, alone, calls))
 
         self._state = compiled(jax.vmap(self._trainer.init))(self._keys)
         self._chunk = compiled(chunk_of_seeds, donate_argnums=0).lower(self._state, 1).compile()
