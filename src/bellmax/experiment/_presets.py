@@ -202,7 +202,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "iqn": {},
-    "qr-dqn": {"CartPole-v1": _VALUES_CARTPOLE | {"quantiles": 10}},
+    "qr-dqn": {"CartPole-v1": _VALUES_CARTPOLE | {"quantiles": 25}},
     "rainbow": {},
     "sac": {
         "Pendulum-v1": _SOFT_PENDULUM,
