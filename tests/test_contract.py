@@ -270,7 +270,7 @@ def test_nan_reward_never_poisons(row):
     state = row.four_steps[-1]
     lanes = state.local.lanes
     environment, poisoned = lanes.environment
-    bad = dataclasses.replace(lanes, environment=(environment, poisoned.at[1].set(True)))
+    bad = dataclasses.replace(lanes, environment=(environment, poisoned.at[1:].set(True)))
     poisoned_state = training.TrainState(state.shared, training.Local(bad, state.local.kept))
     skipped = 0.0
     for _ in range(6):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
     ("algorithm", "environment", "least", "steps"),
     [
         ("ppo", "CartPole-v1", 475, 500_000),
-        ("dqn", "CartPole-v1", 475, 500_000),
+        ("dqn", "CartPole-v1", 475, 50_000),
         ("ppo", "Pendulum-v1", -250, 100_000),
     ],
 )
