@@ -217,10 +217,10 @@ FAULTS = {
         COLLECT, "step + time * steps_at_once", "step", laws.law_step_is_counted
     ),
     "dqn: target never moves": Fault(
-        VALUES, "updates.low % self.target_period == 0", "jnp.array(False)", laws.law_target_moves_every_period
+        VALUES, "updates.low % self.target_period == 0", "jax.numpy.array(False)", laws.law_target_moves_every_period
     ),
     "dqn: target moves with every update": Fault(
-        VALUES, "updates.low % self.target_period == 0", "jnp.array(True)", laws.law_target_moves_every_period
+        VALUES, "updates.low % self.target_period == 0", "jax.numpy.array(True)", laws.law_target_moves_every_period
     ),
     "dqn: target shares the online buffers": Fault(
         TARGETS, "leaf.copy() if eqx.is_array(leaf) else leaf", "leaf", laws.law_target_is_a_copy
