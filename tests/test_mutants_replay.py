@@ -1,15 +1,12 @@
 """Faults planted in replay, one at a time: a test of `tests/replay` that the real code passes must fail."""
 
 import functools
-import importlib
-import sys
-import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import faults
 from replay import test_prioritised_replay as prioritised
 from replay import test_store as store
 from replay import test_sum_tree as sum_tree
@@ -124,19 +121,8 @@ def planted(monkeypatch):
     """Returns a function that plants a fault, or none, and shows the result to the tests of the folder."""
 
     def plant(fault: Fault | None) -> None:
-        found: dict[str, object] = {}
-        for name in MODULES:
-            full = f"bellmax.replay.{name}"
-            path = Path(importlib.import_module(full).__file__)
-            text = path.read_text()
-            if fault is not None and fault.module == name:
-                assert text.count(fault.old) == 1, f"{fault.old!r} should be in {name} exactly once"
-                text = text.replace(fault.old, fault.new)
-            module = types.ModuleType(full)
-            module.__package__, module.__file__ = "bellmax.replay", str(path)
-            monkeypatch.setitem(sys.modules, full, module)
-            exec(compile(text, str(path), "exec"), vars(module))
-            found |= {key: value for key, value in vars(module).items() if getattr(value, "__module__", None) == full}
+        change = () if fault is None else (fault.module, fault.old, fault.new)
+        found = faults.copies(monkeypatch, "bellmax.replay", MODULES, *change)
         for tests in (prioritised, store, sum_tree, uniform):
             for name in NAMES:
                 monkeypatch.setattr(tests, name, found[name], raising=False)

@@ -1,6 +1,5 @@
 """The actor-critics that learn from replay keep their laws, and planted faults break them."""
 
-import sys
 import types
 
 import pytest
@@ -14,6 +13,7 @@ MODULES = (
     "_exploration_state_dependent",
     "_off_policy_actor_critic_networks",
     "_off_policy_actor_critic_state",
+    "_replay_learner",
     "_off_policy_actor_critic",
     "_sac_soft",
     "_sac",
@@ -32,7 +32,7 @@ TARGET = "law_sac_target_is_the_soft_value_of_the_lesser_critic"
 # Module, what stands there, what the fault puts there, the law that breaks.
 FAULTS = {
     "truncation as termination": (
-        "_off_policy_actor_critic",
+        "_replay_learner",
         "n_step_batch(batch, self.discount, self.n_step)",
         "n_step_batch(dataclasses.replace(batch, transition=dataclasses.replace(batch.transition, terminated="
         "batch.transition.terminated | batch.transition.truncated)), self.discount, self.n_step)",
@@ -129,7 +129,7 @@ FAULTS = {
         "q = predictions(state.critics, observation)[0]", "law_discrete_actor_climbs_the_lesser_critic",
     ),
     "discrete: entropy in nats, not as a share": (
-        "_discrete_sac", "self.target_entropy * jnp.log(float(state.actions.size))", "self.target_entropy",
+        "_discrete_sac", "self.target_entropy * jnp.log(legal.astype(noted.dtype))", "self.target_entropy",
         "law_discrete_temperature_follows_the_entropy",
     ),
 }  # fmt: skip
@@ -142,14 +142,9 @@ def test_law_holds(law):
     laws.LAWS[law](laws.REAL)
 
 
-def subject(monkeypatch, module=None, old="", new=""):
+def subject(monkeypatch, module="", old="", new=""):
     """Executes the modules with a fault in one, and returns the classes."""
-    classes = {}
-    for each in MODULES:
-        name = f"bellmax.algorithms.{each}"
-        copy = faults.changed(name, old, new) if each == module else faults.execute(name, faults.source_of(name))
-        monkeypatch.setitem(sys.modules, name, copy)
-        classes |= vars(copy)
+    classes = faults.copies(monkeypatch, "bellmax.algorithms", MODULES, module, old, new)
     return types.SimpleNamespace(**{kind: classes[kind] for kind in ("SAC", "TD3", "TQC", "DDPG", "DiscreteSAC")})
 
 
@@ -157,8 +152,9 @@ def subject(monkeypatch, module=None, old="", new=""):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_breaks_its_law(fault, monkeypatch):
     module, old, new, law = FAULTS[fault]
+    faulty = subject(monkeypatch, module, old, new)
     with pytest.raises(AssertionError):
-        laws.LAWS[law.removeprefix("law_")](subject(monkeypatch, module, old, new))
+        laws.LAWS[law.removeprefix("law_")](faulty)
 
 
 @pytest.mark.slow
