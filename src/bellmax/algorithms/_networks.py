@@ -132,9 +132,10 @@ def actor_critic(
     *,
     shared: bool = False,
     convolution: bool = True,
+    head: Any = None,
     key: Key[Array, ""],
 ) -> AbstractActorCritic:
-    """Makes a network each for the policy and for the value, or one for both."""
+    """Makes a network each for the policy and for the value, or one for both; None for the head of the space."""
     actor_key, critic_key = jax.random.split(key)
     observation, mask = Masked.of(spaces.observation)
     nonlinearity = _activation(activation)
@@ -143,13 +144,14 @@ def actor_critic(
         settings = {"activation": nonlinearity, "last_scale": last_scale, "convolution": convolution}
         return _network(observation, size, hidden_sizes, **settings, key=key)
 
-    head = head_of(spaces.action)
+    own = head is not None
+    head = head if own else head_of(spaces.action)
     _check_mask(mask, head, spaces)
     if shared:
         both = network(head.size + 1, (*[0.01] * head.size, 1.0), actor_key)
         return SharedActorCritic(network=both, head=head)  # pyright: ignore[reportCallIssue]
     outputs = network(head.size, 0.01, actor_key)
-    actor = Actor(outputs, head) if mask is not None else _actor(spaces.action, outputs, head)
+    actor = Actor(outputs, head) if own or mask is not None else _actor(spaces.action, outputs, head)
     return ActorCritic(actor, ValueFunction(network(1, 1.0, critic_key)))
 
 

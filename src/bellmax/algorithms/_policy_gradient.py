@@ -14,7 +14,6 @@ from .._core import (
     Batch,
     Distribution,
     Feedback,
-    Masked,
     RealScalarLike,
     Scheduled,
     Spaces,
@@ -29,16 +28,7 @@ from ._actor_critic import AbstractActorCriticLearner
 from ._actor_critic_loss import actor_critic_loss
 from ._checks import check_choice, check_counts, check_fractions
 from ._heads import head_of
-from ._networks import (
-    AbstractActorCritic,
-    Actor,
-    ActorCritic,
-    SharedActorCritic,
-    ValueFunction,
-    _activation,
-    _check_mask,
-    _network,
-)
+from ._networks import AbstractActorCritic, actor_critic
 from ._rollouts import (
     Sample,
     descended,
@@ -116,8 +106,9 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
         maker = self
         if self.network is None and self.state_dependent_variance and _is_box(spaces.action):
             settings = {name: getattr(self, name) for name in ("hidden_sizes", "activation", "convolution")}
-            settings["shared"] = self.shared_torso
-            maker = dataclasses.replace(self, network=functools.partial(_wide_actor_critic, **settings))
+            head = _WideNormal(2 * head_of(spaces.action).size)
+            make = functools.partial(actor_critic, **settings, shared=self.shared_torso, head=head)
+            maker = dataclasses.replace(self, network=make)
         start = maker._start(spaces, key)
         return PolicyGradientState(
             start.model, start.optimiser, copied(start.model), start.moments, start.reward_moments
@@ -183,6 +174,8 @@ class PolicyGradient(AbstractActorCriticLearner[PolicyGradientState]):
 class _WideNormal(eqx.Module):
     """A Gaussian whose mean and log-variance are the outputs, one half each."""
 
+    size: int = eqx.field(static=True)
+
     def __call__(self, outputs: Float[Array, " size"]) -> Distribution:
         return gaussian(*jnp.split(outputs, 2))
 
@@ -191,22 +184,3 @@ def _is_box(space: Any) -> bool:
     from gymnasium import spaces
 
     return isinstance(space, spaces.Box) and len(space.shape) == 1
-
-
-def _wide_actor_critic(
-    spaces: Spaces, *, hidden_sizes, activation: str, convolution: bool, shared: bool, key: Key[Array, ""]
-) -> AbstractActorCritic:
-    """Makes a network for mean and log-variance of the actions and one for the value, or one for both."""
-    actor_key, critic_key = jax.random.split(key)
-    settings = {"activation": _activation(activation), "convolution": convolution}
-    head = head_of(spaces.action)
-    _check_mask(Masked.of(spaces.observation).action_mask, head, spaces)
-    if shared:
-        scales = (*[0.01] * (2 * head.size), 1.0)
-        both = _network(
-            spaces.observation, 2 * head.size + 1, hidden_sizes, **settings, last_scale=scales, key=actor_key
-        )
-        return SharedActorCritic(network=both, head=_WideNormal())  # pyright: ignore[reportCallIssue]
-    outputs = _network(spaces.observation, 2 * head.size, hidden_sizes, **settings, last_scale=0.01, key=actor_key)
-    value = _network(spaces.observation, 1, hidden_sizes, **settings, last_scale=1.0, key=critic_key)
-    return ActorCritic(Actor(outputs, _WideNormal()), ValueFunction(value))

@@ -52,8 +52,7 @@ def learn_off_policy(
         sample, batch = _drawn(replay, now, value_at(needs.importance_exponent, step), sample_key, axis_name)
         state, metrics, feedback = algorithm.update(state, batch, step=step, key=update_key, axis_name=axis_name)
         if priorities is not None:
-            priority = feedback.priority
-            priority = None if priority is None else priority.reshape(sample.slots.shape)
+            priority = jax.tree.map(lambda leaf: leaf.reshape(sample.slots.shape), feedback.priority)
             priorities = jax.vmap(replay.prioritise, (0, _lane_axes(replay), 0))(now, sample, priority).priorities
         return (state, priorities), _as_means(metrics)
 
