@@ -92,8 +92,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "CartPole-v1": {"entropy_coefficient": 0.0},
     },
     "c51": {
-        # The hyperparameters of CleanRL, with a rate that falls to zero.
+        # The hyperparameters of CleanRL, with a rate that falls to zero, n-step targets and normalised observations.
         "CartPole-v1": {
+            "n_step": 3,
+            "normalise_observations": True,
             "learning_rate": "linear:2.5e-4:0",
             "epsilon": "linear:1:0.05:0.5",
             "atoms": 101,
