@@ -745,13 +745,7 @@ def small_run(make):
 
 def law_shared_half_is_the_same_on_every_device(subject, make=small_ppo):
     """Shapes alone show it: what is shared may not depend on the device, so a forgotten mean raises."""
-    trainer = subject.Trainer(make(subject), envs.Chain(), 4)
-    state = jax.eval_shape(trainer.init, jax.random.key(0))
-    local = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((2, leaf.shape[0] // 2, *leaf.shape[1:]), leaf.dtype), state.local
-    )
-    found, _ = jax.eval_shape(on_devices(trainer.step), training.TrainState(state.shared, local))
-    assert jax.tree.structure(found) == jax.tree.structure(state)
+    training.check_step(subject.Trainer(make(subject), envs.Chain(), 4))
 
 
 def law_warm_up_is_waited_for(subject):

@@ -7,8 +7,10 @@ from typing import Any
 
 from .. import envs
 from .._core import RealScalarLike, Scheduled
+from ..training import How, Spread
 from ._configuration import ALGORITHMS, Configuration, UsageError, choose, describe, hyperparameters_of, preset_of
 from ._flags import asks_help, check_episodes, flag, parse, positional, switch, value_of
+from ._placement import Placement
 from ._train import train_run
 
 _TRAIN_HELP = """Trains an agent, evaluates it and leaves a run folder.
@@ -58,7 +60,12 @@ def train(words: list[str]) -> int:
         {name: getattr(options, name) for name in hyperparameters_of(algorithm)},
     )
     evaluation, interrupted_by = train_run(
-        configuration, options.out, replace=options.replace, episodes=options.episodes, workers=options.workers
+        configuration,
+        options.out,
+        replace=options.replace,
+        episodes=options.episodes,
+        workers=options.workers,
+        placement=Placement(options.devices, options.how, options.spread, options.check_replicas),
     )
     if interrupted_by is not None:
         print(f"interrupted; {options.out} holds the agent as it was", file=sys.stderr)
@@ -87,6 +94,15 @@ def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
         switch("replace", "Delete the run folder first if it exists."),
         flag("episodes", int, 128, "Episodes of each seed in the final evaluation."),
         flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
+        flag("devices", int | None, None, "Devices of all processes; without it all accelerators, or one CPU."),
+        flag("how", How, "shard_map", "How devices are told what to do; the numbers do not depend on it."),
+        flag(
+            "spread",
+            Spread | None,
+            None,
+            "What is spread over devices: lanes of each seed, or seeds; without it seeds if the devices divide them.",
+        ),
+        flag("check_replicas", int, 0, "Compare the devices' networks and statistics every so many updates; 0: never."),
         flag(
             "preset",
             str | None,

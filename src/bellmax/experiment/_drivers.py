@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .._core import Mean
-from ..training import Local, Trainer, TrainState, train_chunk
+from ..training import Local, Parallel, Trainer, TrainState, assert_replicated
 from ._compile import compiled
 from ._host_loop import HostLoop
 from ._host_trainer import OUTSIDE, HostTrainer
+from ._placement import Placement
 
 
 class AbstractDriver(abc.ABC):
@@ -46,10 +47,12 @@ class AbstractDriver(abc.ABC):
         """The state after the last step, with a leading axis of seeds; outside JAX without its `local` half."""
 
 
-def drivers_of(trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"]) -> Iterator[AbstractDriver]:
+def drivers_of(
+    trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"], placement: Placement
+) -> Iterator[AbstractDriver]:
     """Yields what trains the seeds, in their order."""
     if isinstance(trainer, Trainer):
-        yield _Compiled(trainer, keys)
+        yield _Compiled(placement.parallel(trainer, len(keys)), keys, placement.check_replicas)
     else:
         for seed in range(len(keys)):
             yield _Host(trainer, seed, keys[seed])
@@ -76,30 +79,32 @@ def join_states(trainer: Trainer | HostTrainer, states: list[TrainState], keys: 
 
 
 class _Compiled(AbstractDriver):
-    """All seeds in one compiled program."""
+    """All seeds in one compiled program, on one device or spread over several."""
 
-    def __init__(self, trainer: Trainer, keys: Key[Array, " seeds"]):
+    def __init__(self, parallel: Parallel, keys: Key[Array, " seeds"], check_replicas: int):
         self.seeds = list(range(len(keys)))
-        self._trainer, self._keys, self._metrics = trainer, keys, None
+        self._parallel, self._keys, self._metrics = parallel, keys, None
+        self._check_every, self._unchecked = check_replicas, 0
 
     def __enter__(self):
-        def chunk_of_seeds(state, calls):
-            if len(self.seeds) > 1:
-                return jax.vmap(lambda state: train_chunk(self._trainer, state, calls))(state)
-            # A condition under vmap computes both of its sides: warm-up would cost as much as learning.
-            alone = jax.tree.map(lambda leaf: leaf[0], state)
-            return jax.tree.map(lambda leaf: leaf[None], train_chunk(self._trainer, alone, calls))
-
-        self._state = compiled(jax.vmap(self._trainer.init))(self._keys)
-        self._chunk = compiled(chunk_of_seeds, donate_argnums=0).lower(self._state, 1).compile()
+        self._state = self._parallel.init(self._keys)
+        self._chunk = self._parallel.lower(self._state).compile()
         return self
 
     def __exit__(self, *_):
         pass
 
     def advance(self, calls):
-        self._state, new = jax.block_until_ready(self._chunk(self._state, calls))
-        self._metrics = new if self._metrics is None else jax.tree.map(np.add, self._metrics, new)
+        while calls > 0:
+            piece = min(calls, self._check_every - self._unchecked) if self._check_every else calls
+            self._state, new = jax.block_until_ready(self._chunk(self._state, piece))
+            new = self._parallel.local(new)
+            self._metrics = new if self._metrics is None else jax.tree.map(np.add, self._metrics, new)
+            calls, self._unchecked = calls - piece, self._unchecked + piece
+            if self._unchecked == self._check_every:
+                self._unchecked = 0
+                if self._parallel.spread == "lanes":
+                    assert_replicated(self._state.shared)
 
     def take_metrics(self):
         metrics, self._metrics = self._metrics, None
@@ -108,7 +113,7 @@ class _Compiled(AbstractDriver):
 
     @property
     def state(self):
-        return self._state
+        return TrainState(self._parallel.local(self._state.shared), self._state.local)
 
 
 class _Host(AbstractDriver):

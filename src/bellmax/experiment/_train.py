@@ -18,6 +18,7 @@ from ._evaluation import Evaluation, evaluate_agent
 from ._folder import RunFolder, seed_keys
 from ._host_loop import opened
 from ._host_trainer import HostTrainer
+from ._placement import Placement
 from ._plot import plot_curve
 from ._progress import Report, show_progress
 
@@ -35,7 +36,13 @@ class Interruption:
 
 
 def train_run(
-    configuration: Configuration, out: str | Path, *, replace: bool = False, episodes: int = 128, workers: int = 0
+    configuration: Configuration,
+    out: str | Path,
+    *,
+    replace: bool = False,
+    episodes: int = 128,
+    workers: int = 0,
+    placement: Placement | None = None,
 ) -> tuple[Evaluation | None, int | None]:
     """Trains, evaluates and leaves a run folder.
 
@@ -48,6 +55,7 @@ def train_run(
         replace: Whether a run folder that exists may be deleted.
         episodes: Episodes of each seed in the final evaluation.
         workers: Processes that step environments outside JAX; the numbers do not depend on it.
+        placement: The devices; environments outside JAX take one, whatever it says.
 
     Returns:
         The final evaluation, or None if the run was interrupted, and the number of the signal that did.
@@ -56,7 +64,9 @@ def train_run(
         UsageError: If the configuration does not fit, or the folder exists.
         HostEnvironmentError: If an environment outside JAX fails; the agent is saved as of the last update.
     """
-    trainer = configuration.trainer(workers)
+    trainer, placement = configuration.trainer(workers), placement or Placement()
+    if isinstance(trainer, Trainer):
+        placement.parallel(trainer, configuration.seeds)  # what does not fit shows before the folder is made
     folder = RunFolder(Path(out))
     folder.create(configuration, replace=replace)
     calls = configuration.steps // trainer.steps_per_call
@@ -66,7 +76,7 @@ def train_run(
         with contextlib.ExitStack() as lanes, _interruptible() as interruption:
             if isinstance(trainer, HostTrainer):
                 trainer = lanes.enter_context(opened(trainer))
-            state, done = _train(trainer, configuration, folder, calls, interruption)
+            state, done = _train(trainer, configuration, placement, folder, calls, interruption)
             folder.save_agent(state)
             rows = folder.read_metrics()
             if rows:
@@ -90,6 +100,7 @@ def train_run(
 def _train(
     trainer: Trainer | HostTrainer,
     configuration: Configuration,
+    placement: Placement,
     folder: RunFolder,
     calls: int,
     interruption: Interruption,
@@ -100,7 +111,7 @@ def _train(
     total = calls * trainer.steps_per_call
     with show_progress(total * configuration.seeds // at_once, at_once) as report:
         try:
-            for place, driver in enumerate(drivers_of(trainer, keys)):
+            for place, driver in enumerate(drivers_of(trainer, keys, placement)):
                 with driver:
 
                     def report_here(steps, episode_return, before=place * total):

@@ -74,3 +74,8 @@ class TrainState(eqx.Module):
 
     shared: Shared
     local: Local
+
+
+def halves(shared: Any, local: Any) -> Any:
+    """Returns a tree that stands for a state's halves: partition specifications, mapped axes."""
+    return TrainState(shared, local)

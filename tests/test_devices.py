@@ -1,0 +1,99 @@
+"""Every algorithm of the contract's table on 1, 2 and 4 devices, in all ways: the same run."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bellmax import envs, training
+from bellmax.experiment._configuration import ALGORITHMS
+from test_contract import TABLE
+from training import laws
+
+UPDATES = 3
+FAST = {"ppo", "dqn", "sac"}
+TOLERANCE = {"float32": 1e-6, "float64": 1e-11}
+
+
+class LastAction(envs.AbstractEnvironment):
+    """Another environment whose state shows the last action that arrived."""
+
+    inner: envs.AbstractEnvironment
+
+    @property
+    def spaces(self):
+        return self.inner.spaces
+
+    def reset(self, *, key):
+        state, observation = self.inner.reset(key=key)
+        space = self.spaces.action
+        return (state, jnp.zeros_like(jnp.asarray(space.sample()))), observation
+
+    def step(self, state, action, *, key):
+        inner, step = self.inner.step(state[0], action, key=key)
+        return (inner, action.astype(state[1].dtype)), step
+
+
+def trainer_of(factory, environment, lanes):
+    return training.Trainer(factory(), LastAction(envs.make(environment)), lanes)
+
+
+def epsilon_of_adam(factory):
+    """A larger epsilon keeps a gradient of rounding errors from becoming a step of the learning rate's size."""
+    algorithm = factory()
+    return {"adam_epsilon": 1e-5} if hasattr(algorithm, "adam_epsilon") else {}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((row, precision), id=f"{row[0]}-{precision}",
+                     marks=() if row[0] in FAST and precision == "float32" else pytest.mark.slow)
+        for row in TABLE
+        if row[0] in ALGORITHMS
+        for precision in TOLERANCE
+    ],
+)  # fmt: skip
+def run(request):
+    """A trainer, its first state and the state after some updates on one device, without any of what is tested."""
+    (_, factory, environment, lanes), precision = request.param
+    with jax.enable_x64(precision == "float64"):
+        trainer = trainer_of(functools.partial(factory, **epsilon_of_adam(factory)), environment, lanes)
+        start = laws.fast_jit(trainer.init)(jax.random.key(0))
+        calls = UPDATES + first_update(trainer)
+        after, _ = laws.fast_jit(functools.partial(training.train_chunk, trainer))(start, calls)
+        yield trainer, laws.host(start), start, laws.host(after), calls, precision
+
+
+def first_update(trainer):
+    """Returns how many calls of the step only warm up."""
+    warm_up = getattr(trainer.algorithm.requirements, "warm_up", 0)
+    return max(0, -(-warm_up // trainer.steps_per_call) - 1)
+
+
+@pytest.mark.parametrize(
+    "devices", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("how", ["shard_map", "pmap", "jit"])
+def test_same_run(run, how, devices):
+    trainer, first, start, wanted, calls, precision = run
+    with jax.enable_x64(precision == "float64"):
+        parallel = training.Parallel(trainer, jax.devices()[:devices], how, check=False, compiler=laws.fast_jit)
+        state, _ = jax.block_until_ready(parallel.chunk(parallel.place(copied(start)), calls))
+        training.assert_replicated(state.shared)
+        found = laws.host(state)
+    assert laws.largest_difference(found.shared.algorithm, first.shared.algorithm) > 1e-5  # they did learn
+    assert laws.largest_difference(found.shared.algorithm, wanted.shared.algorithm) <= TOLERANCE[precision]
+    laws.assert_equal(found.shared.steps, wanted.shared.steps)
+    lanes, wanted_lanes = found.local.lanes, wanted.local.lanes
+    if np.issubdtype(wanted_lanes.environment[1].dtype, np.floating):
+        assert laws.largest_difference(lanes, wanted_lanes) <= 1e-5
+    else:
+        laws.assert_equal(lanes.environment, wanted_lanes.environment)
+        laws.assert_equal(lanes.observation, wanted_lanes.observation)
+
+
+def copied(state):
+    return jax.tree.map(lambda leaf: leaf.copy(), state)
