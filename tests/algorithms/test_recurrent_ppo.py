@@ -245,7 +245,7 @@ def test_minibatches_do_not_depend_on_devices():
 
 
 def test_minibatches_must_divide_the_lanes():
-    with pytest.raises(ValueError, match="minibatches must divide the lanes of a device; got 3 and 4"):
+    with pytest.raises(ValueError, match="minibatches must divide the lanes; got 3 and 4"):
         update(small(minibatches=3), laws.rollout())
 
 

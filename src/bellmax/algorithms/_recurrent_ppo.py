@@ -134,6 +134,10 @@ class RecurrentPPO(AbstractRolloutLearner[RecurrentPPOState]):
         refuse_masks("RecurrentPPO", batch)
         state, batch, learned = normalised_rollout(state, batch, self.discount, axis_name)
         sequences = dataclasses.replace(self._evaluate(state.model, batch), observation=_lanes_first(learned))
+        if axis_name is not None and sequences.starts.shape[0] % self.minibatches:
+            # Too few lanes on a device to deal out: each device takes those of all, and none has to exchange more.
+            sequences = jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis_name, tiled=True), sequences)
+            axis_name = None
         rate, epsilon = value_at(self.learning_rate, step), value_at(self.clip_epsilon, step)
         loss = functools.partial(self._loss, epsilon)
 
@@ -175,7 +179,7 @@ class RecurrentPPO(AbstractRolloutLearner[RecurrentPPOState]):
         """Returns the lanes of each minibatch of all epochs."""
         if lanes % self.minibatches:
             raise ValueError(
-                f"RecurrentPPO: minibatches must divide the lanes of a device; got {self.minibatches} and {lanes}"
+                f"RecurrentPPO: minibatches must divide the lanes; got {self.minibatches} and {lanes}"
             )
         dealt = dealt_lanes(lanes, self.minibatches, self.epochs, key, axis_name)
         return jnp.swapaxes(dealt, 1, 2).reshape(self.epochs * self.minibatches, -1)
