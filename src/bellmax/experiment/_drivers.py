@@ -1,7 +1,8 @@
 """What trains the seeds of a run: compiled and side by side, or outside JAX and one after another."""
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +46,19 @@ class AbstractDriver(abc.ABC):
     def state(self) -> TrainState:
         """The state after the last step, with a leading axis of seeds; outside JAX without its `local` half."""
 
+    @property
+    def saved(self) -> Any:
+        """All that it needs to go on, as a tree of arrays; outside JAX that cannot be kept."""
+        raise NotImplementedError
+
+    def restore(self, load: Callable[[Any], Any]) -> None:
+        """Goes on from where another stopped.
+
+        Args:
+            load: Takes `saved` as a tree of `jax.ShapeDtypeStruct`s with shardings, and returns the arrays.
+        """
+        raise NotImplementedError
+
 
 def drivers_of(trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"]) -> Iterator[AbstractDriver]:
     """Yields what trains the seeds, in their order."""
@@ -80,35 +94,46 @@ class _Compiled(AbstractDriver):
 
     def __init__(self, trainer: Trainer, keys: Key[Array, " seeds"]):
         self.seeds = list(range(len(keys)))
-        self._trainer, self._keys, self._metrics = trainer, keys, None
+        self._trainer, self._keys = trainer, keys
 
     def __enter__(self):
-        def chunk_of_seeds(state, calls):
+        def chunk_of_seeds(state, metrics, calls):
             if len(self.seeds) > 1:
-                return jax.vmap(lambda state: train_chunk(self._trainer, state, calls))(state)
+                return jax.vmap(lambda *both: train_chunk(self._trainer, both[0], calls, both[1]))(state, metrics)
             # A condition under vmap computes both of its sides: warm-up would cost as much as learning.
-            alone = jax.tree.map(lambda leaf: leaf[0], state)
-            return jax.tree.map(lambda leaf: leaf[None], train_chunk(self._trainer, alone, calls))
+            alone, metrics = jax.tree.map(lambda leaf: leaf[0], (state, metrics))
+            return jax.tree.map(lambda leaf: leaf[None], train_chunk(self._trainer, alone, calls, metrics))
 
         self._state = compiled(jax.vmap(self._trainer.init))(self._keys)
-        self._chunk = compiled(chunk_of_seeds, donate_argnums=0).lower(self._state, 1).compile()
+        self._no_metrics = jax.eval_shape(jax.vmap(lambda state: self._trainer.step(state)[1]), self._state)
+        self._metrics = _zeros(self._no_metrics)
+        self._chunk = compiled(chunk_of_seeds, donate_argnums=(0, 1)).lower(self._state, self._metrics, 1).compile()
         return self
 
     def __exit__(self, *_):
         pass
 
     def advance(self, calls):
-        self._state, new = jax.block_until_ready(self._chunk(self._state, calls))
-        self._metrics = new if self._metrics is None else jax.tree.map(np.add, self._metrics, new)
+        self._state, self._metrics = jax.block_until_ready(self._chunk(self._state, self._metrics, calls))
 
     def take_metrics(self):
-        metrics, self._metrics = self._metrics, None
-        assert metrics is not None
+        metrics, self._metrics = self._metrics, _zeros(self._no_metrics)
         return metrics
 
     @property
     def state(self):
         return self._state
+
+    @property
+    def saved(self):
+        return {"state": self._state, "metrics": self._metrics}
+
+    def restore(self, load):
+        wanted = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), self.saved
+        )
+        del self._state, self._metrics  # a replay memory may not fit twice
+        self._state, self._metrics = map(load(wanted).__getitem__, ("state", "metrics"))
 
 
 class _Host(AbstractDriver):
@@ -140,3 +165,7 @@ class _Host(AbstractDriver):
     def _started(self) -> HostLoop:
         assert self._loop is not None
         return self._loop
+
+
+def _zeros(shapes: dict[str, Mean]) -> dict[str, Mean]:
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
