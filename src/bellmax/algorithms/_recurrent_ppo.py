@@ -178,9 +178,7 @@ class RecurrentPPO(AbstractRolloutLearner[RecurrentPPOState]):
     def _groups(self, lanes: int, key: Key[Array, ""], axis_name: str | None) -> Int[Array, "minibatches size"]:
         """Returns the lanes of each minibatch of all epochs."""
         if lanes % self.minibatches:
-            raise ValueError(
-                f"RecurrentPPO: minibatches must divide the lanes; got {self.minibatches} and {lanes}"
-            )
+            raise ValueError(f"RecurrentPPO: minibatches must divide the lanes; got {self.minibatches} and {lanes}")
         dealt = dealt_lanes(lanes, self.minibatches, self.epochs, key, axis_name)
         return jnp.swapaxes(dealt, 1, 2).reshape(self.epochs * self.minibatches, -1)
 

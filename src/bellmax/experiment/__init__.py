@@ -10,6 +10,9 @@ from ._folder import load_agent as load_agent
 from ._host_evaluate import evaluate_on_host as evaluate_on_host
 from ._host_loop import HostLoop as HostLoop
 from ._host_trainer import HostTrainer as HostTrainer
+from ._outcome import Outcome as Outcome
+from ._resume import resume_run as resume_run
+from ._settings import Settings as Settings
 from ._statistics import bootstrap_interval as bootstrap_interval
 from ._statistics import interquartile_mean as interquartile_mean
 from ._train import train_run as train_run

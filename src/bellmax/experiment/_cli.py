@@ -8,6 +8,7 @@ from .. import __version__, envs
 from ._command_check import check
 from ._command_evaluate import evaluate
 from ._command_render import render
+from ._command_resume import resume
 from ._command_train import train
 from ._compile import dispatch_inline
 from ._configuration import ALGORITHMS, UsageError, choose, describe
@@ -21,6 +22,7 @@ usage: bellmax COMMAND ...
 
 commands:
   train ALGORITHM ENVIRONMENT   train an agent, evaluate it and leave a run folder
+  resume RUN                    go on with a run that was killed or interrupted
   evaluate RUN                  report the return of a run's agent, with an interval
   render RUN                    draw one episode of a run's agent
   check-env NAME                check whether an environment, your own too, keeps what training relies on
@@ -35,7 +37,8 @@ examples:
   bellmax render runs/fast --out episode.gif
   bellmax check-env my_package.my_module:MyEnvironment
 
-exit codes: 0 done, 1 a run failed, 2 the command was wrong, 130 interrupted by Ctrl-C, 143 by SIGTERM.
+exit codes: 0 done, or stopped by SIGTERM and saved; 1 a run failed; 2 the command was wrong;
+130 interrupted by Ctrl-C; 143 stopped by SIGTERM, but the checkpoint could not be saved.
 """
 
 
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, or 1 where an environment outside JAX failed, 2 where the command was wrong, or
-        128 plus the number of the signal that interrupted.
+        128 plus the number of the signal that interrupted; 0 too where that was SIGTERM and all was saved.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     dispatch_inline()
@@ -87,7 +90,14 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
-    commands = {"train": train, "evaluate": evaluate, "render": render, "check-env": check, "list": _list}
+    commands = {
+        "train": train,
+        "resume": resume,
+        "evaluate": evaluate,
+        "render": render,
+        "check-env": check,
+        "list": _list,
+    }
     return commands[choose("command", words[0], commands)](words[1:])
 
 

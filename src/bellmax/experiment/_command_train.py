@@ -7,10 +7,10 @@ from typing import Any
 
 from .. import envs
 from .._core import RealScalarLike, Scheduled
-from ..training import How, Spread
 from ._configuration import ALGORITHMS, Configuration, UsageError, choose, describe, hyperparameters_of, preset_of
-from ._flags import asks_help, check_episodes, flag, parse, positional, switch, value_of
-from ._placement import Placement
+from ._flags import asks_help, device_flags, flag, parse, positional, switch, value_of
+from ._outcome import Outcome
+from ._settings import Settings
 from ._train import train_run
 
 _TRAIN_HELP = """Trains an agent, evaluates it and leaves a run folder.
@@ -49,7 +49,6 @@ def train(words: list[str]) -> int:
     options, extra = parse(_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
     if extra:
         raise UsageError(f"train takes an algorithm and an environment; {extra[0]!r} is one word too many")
-    check_episodes(options.episodes)
     configuration = Configuration(
         algorithm,
         environment,
@@ -59,19 +58,23 @@ def train(words: list[str]) -> int:
         options.key,
         {name: getattr(options, name) for name in hyperparameters_of(algorithm)},
     )
-    evaluation, interrupted_by = train_run(
+    outcome = train_run(
         configuration,
         options.out,
         replace=options.replace,
-        episodes=options.episodes,
-        workers=options.workers,
-        placement=Placement(options.devices, options.how, options.spread, options.check_replicas),
+        **{field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)},
     )
-    if interrupted_by is not None:
-        print(f"interrupted; {options.out} holds the agent as it was", file=sys.stderr)
-        return 128 + interrupted_by
-    print(f"{evaluation}\n{options.out}")
-    return 0
+    return report(outcome, options.out)
+
+
+def report(outcome: Outcome, run: Path) -> int:
+    """Says how a run ended; returns the exit code."""
+    if outcome.interrupted_by is None:
+        print(f"{'finished already: ' * outcome.already}{outcome.evaluation}\n{run}")
+    else:
+        then = f"; `bellmax resume {run}` goes on" if outcome.saved else ""
+        print(f"interrupted; {run} holds the agent as it was{then}", file=sys.stderr)
+    return outcome.exit_code
 
 
 def _known(environment: str) -> str:
@@ -93,16 +96,15 @@ def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
         flag("out", Path, out, "Run folder."),
         switch("replace", "Delete the run folder first if it exists."),
         flag("episodes", int, 128, "Episodes of each seed in the final evaluation."),
-        flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
-        flag("devices", int | None, None, "Devices of all processes; without it all accelerators, or one CPU."),
-        flag("how", How, "shard_map", "How devices are told what to do; the numbers do not depend on it."),
         flag(
-            "spread",
-            Spread | None,
-            None,
-            "What is spread over devices: lanes of each seed, or seeds; without it seeds if the devices divide them.",
+            "checkpoint_every",
+            float,
+            60.0,
+            "Seconds between checkpoints, from which `bellmax resume` goes on; 0 for none.",
         ),
-        flag("check_replicas", int, 0, "Compare the devices' networks and statistics every so many updates; 0: never."),
+        flag("keep", int, 2, "Newest checkpoints to keep, beside the one with the best episode return."),
+        flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
+        *device_flags(Settings()),
         flag(
             "preset",
             str | None,
@@ -117,7 +119,7 @@ def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
         schedule = " A number, or linear:FROM:TO[:UNTIL]." if each.type == Scheduled else ""
         learning.append(flag(name, kind, default, each.help + schedule))
     description = (
-        f"Trains {algorithm} and leaves a run folder: config.json, metrics.jsonl, status.json, agent/, evaluation.json "
-        "and curve.png. Ctrl-C saves the agent as it is."
+        f"Trains {algorithm} and leaves a run folder: config.json, metrics.jsonl, status.json, checkpoints/, agent/, "
+        "evaluation.json and curve.png. Ctrl-C saves a checkpoint and the agent as it is; `bellmax resume` goes on."
     )
     return dataclasses.make_dataclass("TrainOptions", [*run, *learning], namespace={"__doc__": description})

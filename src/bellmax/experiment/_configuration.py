@@ -2,7 +2,9 @@
 
 import dataclasses
 import difflib
+import hashlib
 import inspect
+import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -101,6 +103,11 @@ class Configuration:
                 f"steps must cover one update, {trainer.steps_per_call} environment steps; got {self.steps}"
             )
         return trainer
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of `as_json`: what was saved by a run of another configuration is told from it."""
+        return hashlib.sha256(json.dumps(self.as_json(), sort_keys=True).encode()).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
         """Returns what `from_json` reads; infinity, which JSON does not have, as text."""

@@ -1,7 +1,8 @@
 """What trains the seeds of a run: compiled and side by side, or outside JAX and one after another."""
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,8 @@ from ..training import Local, Parallel, Trainer, TrainState, assert_replicated
 from ._compile import compiled
 from ._host_loop import HostLoop
 from ._host_trainer import OUTSIDE, HostTrainer
-from ._placement import Placement
+from ._placement import spread_over_devices
+from ._settings import Settings
 
 
 class AbstractDriver(abc.ABC):
@@ -46,13 +48,26 @@ class AbstractDriver(abc.ABC):
     def state(self) -> TrainState:
         """The state after the last step, with a leading axis of seeds; outside JAX without its `local` half."""
 
+    @property
+    def saved(self) -> Any:
+        """All that it needs to go on, as a tree of arrays; outside JAX that cannot be kept."""
+        raise NotImplementedError
+
+    def restore(self, load: Callable[[Any], Any]) -> None:
+        """Goes on from where another stopped.
+
+        Args:
+            load: Takes `saved` as a tree of `jax.ShapeDtypeStruct`s with shardings, and returns the arrays.
+        """
+        raise NotImplementedError
+
 
 def drivers_of(
-    trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"], placement: Placement
+    trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"], settings: Settings
 ) -> Iterator[AbstractDriver]:
     """Yields what trains the seeds, in their order."""
     if isinstance(trainer, Trainer):
-        yield _Compiled(placement.parallel(trainer, len(keys)), keys, placement.check_replicas)
+        yield _Compiled(spread_over_devices(trainer, len(keys), settings), keys, settings.check_replicas)
     else:
         for seed in range(len(keys)):
             yield _Host(trainer, seed, keys[seed])
@@ -83,12 +98,13 @@ class _Compiled(AbstractDriver):
 
     def __init__(self, parallel: Parallel, keys: Key[Array, " seeds"], check_replicas: int):
         self.seeds = list(range(len(keys)))
-        self._parallel, self._keys, self._metrics = parallel, keys, None
+        self._parallel, self._keys = parallel, keys
         self._check_every, self._unchecked = check_replicas, 0
 
     def __enter__(self):
         self._state = self._parallel.init(self._keys)
-        self._chunk = self._parallel.lower(self._state).compile()
+        self._metrics = self._parallel.no_metrics(self._state)
+        self._chunk = self._parallel.lower(self._state, self._metrics).compile()
         return self
 
     def __exit__(self, *_):
@@ -97,9 +113,7 @@ class _Compiled(AbstractDriver):
     def advance(self, calls):
         while calls > 0:
             piece = min(calls, self._check_every - self._unchecked) if self._check_every else calls
-            self._state, new = jax.block_until_ready(self._chunk(self._state, piece))
-            new = self._parallel.local(new)
-            self._metrics = new if self._metrics is None else jax.tree.map(np.add, self._metrics, new)
+            self._state, self._metrics = jax.block_until_ready(self._chunk(self._state, piece, self._metrics))
             calls, self._unchecked = calls - piece, self._unchecked + piece
             if self._unchecked == self._check_every:
                 self._unchecked = 0
@@ -107,13 +121,23 @@ class _Compiled(AbstractDriver):
                     assert_replicated(self._state.shared)
 
     def take_metrics(self):
-        metrics, self._metrics = self._metrics, None
-        assert metrics is not None
+        metrics, self._metrics = self._parallel.local(self._metrics), self._parallel.no_metrics(self._state)
         return metrics
 
     @property
     def state(self):
-        return TrainState(self._parallel.local(self._state.shared), self._state.local)
+        return self._state
+
+    @property
+    def saved(self):
+        return {"state": self._state, "metrics": self._metrics}
+
+    def restore(self, load):
+        wanted = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), self.saved
+        )
+        del self._state, self._metrics  # a replay memory may not fit twice
+        self._state, self._metrics = map(load(wanted).__getitem__, ("state", "metrics"))
 
 
 class _Host(AbstractDriver):

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 from typing import Annotated, Any
 
+from ..training import How, Spread
 from ._configuration import UsageError
 
 
@@ -19,6 +20,26 @@ def switch(name: str, help_text: str):
     import tyro
 
     return flag(name, tyro.conf.FlagCreatePairsOff[bool], False, help_text)
+
+
+def device_flags(now: Any) -> list[Any]:
+    """Describes the flags that say which devices a run takes; their defaults are those of some `Settings`."""
+    return [
+        flag("devices", int | None, now.devices, "Devices of all processes; without it all accelerators, or one CPU."),
+        flag("how", How, now.how, "How devices are told what to do; the numbers do not depend on it."),
+        flag(
+            "spread",
+            Spread | None,
+            now.spread,
+            "What is spread over devices: lanes of each seed, or seeds; without it seeds if the devices divide them.",
+        ),
+        flag(
+            "check_replicas",
+            int,
+            now.check_replicas,
+            "Compare the devices' networks and statistics every so many updates; 0: never.",
+        ),
+    ]
 
 
 def parse(options: type, flags: list[str], program: str) -> tuple[Any, list[str]]:

@@ -1,11 +1,14 @@
 """The run folder: what is written where, and how it is read back."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 import warnings
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,15 @@ import numpy as np
 
 from .._core import Counter
 from ..training import Trainer, TrainState
+from ._arrays import is_shaped, load_arrays, save_arrays
+from ._checkpoints import Checkpoints
 from ._configuration import Configuration, UsageError
 from ._host_trainer import HostTrainer
+from ._settings import Settings
 
-_FILES = {"agent", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
+_FILES = {"agent", "checkpoints", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
+_HALF_WRITTEN = re.compile(r"\..*\.tmp|agent\.orbax-checkpoint-tmp.*")
+"""What a process that was killed may leave."""
 _PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium")
 
 
@@ -47,35 +55,57 @@ class Agent:
 
 
 class RunFolder:
-    """Writes and reads `config.json`, `metrics.jsonl`, `status.json`, `agent/`, `evaluation.json` and `curve.png`."""
+    """Writes and reads what a run leaves; `docs/runs.md` lists it."""
 
     def __init__(self, path: Path):
         self.path = path.expanduser().resolve()
 
-    def create(self, configuration: Configuration, *, replace: bool) -> None:
+    def create(self, configuration: Configuration, settings: Settings, *, replace: bool) -> None:
         """Makes the folder; refuses one that exists unless it may be replaced."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             if not replace:
                 raise UsageError(f"{self.path} exists; --replace deletes it first, --out DIR takes another folder")
             self._check_replaceable()
-            shutil.rmtree(self.path)
+            with self.locked():
+                shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         installed = {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)}
         device = str(jax.devices()[0].device_kind)
-        self.write_json("config.json", configuration.as_json() | {"versions": installed, "device": device})
+        carried_out = {"versions": installed, "device": device, "settings": dataclasses.asdict(settings)}
+        self.write_json("config.json", configuration.as_json() | carried_out)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from writing here; the lock ends with the process, however that ends."""
+        try:
+            import fcntl
+        except ImportError:  # not on this system
+            yield
+            return
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise UsageError(f"another process is writing to {self.path}; wait for it, or end it") from None
+        except OSError:  # some network file systems have no locks
+            pass
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def _check_replaceable(self) -> None:
         """Refuses to delete what no run made."""
-        strangers = {path.name for path in self.path.iterdir()} - _FILES if self.path.is_dir() else {self.path.name}
+        there = {path.name for path in self.path.iterdir()} - _FILES if self.path.is_dir() else {self.path.name}
+        strangers = {name for name in there if not _HALF_WRITTEN.fullmatch(name)}
         if strangers or not (self.path / "config.json").is_file():
             held = f"it holds {', '.join(sorted(strangers)[:3])}" if strangers else "it has no config.json"
             raise UsageError(f"{self.path} is not a run folder ({held}), so it is not replaced")
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Writes a file whole or not at all."""
-        temporary = self.path / f".{name}.tmp"
-        temporary.write_text(json.dumps(finite(content), indent=2) + "\n")
-        os.replace(temporary, self.path / name)
+        self._write_text(name, json.dumps(finite(content), indent=2) + "\n")
 
     def append_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Adds rows to `metrics.jsonl`; what was written before stays readable."""
@@ -84,28 +114,60 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Reads the rows of `metrics.jsonl`."""
+        return [json.loads(line) for line in self.metrics_text().splitlines()]
+
+    def metrics_text(self) -> str:
+        """Returns `metrics.jsonl` as it is; nothing if it is not there yet."""
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return path.read_text() if path.exists() else ""
+
+    def write_metrics(self, text: str) -> None:
+        """Replaces `metrics.jsonl`, whole or not at all."""
+        self._write_text("metrics.jsonl", text)
+
+    def checkpoints(self, configuration: Configuration, keep: int = 2) -> Checkpoints:
+        """Returns the run's checkpoints."""
+        return Checkpoints(self.path / "checkpoints", configuration.digest, keep=keep)
 
     def read_status(self) -> dict[str, Any]:
         """Reads `status.json`."""
         return json.loads((self.path / "status.json").read_text())
 
+    def read_evaluation(self) -> dict[str, Any] | None:
+        """Reads `evaluation.json` of a run that is finished; None of any other."""
+        try:
+            if self.read_status()["state"] == "finished":
+                return json.loads((self.path / "evaluation.json").read_text())
+        except (OSError, ValueError, KeyError, TypeError):  # what cannot be read is made again
+            pass
+        return None
+
     def save_agent(self, state: TrainState) -> None:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
-        from orbax.checkpoint import v1 as ocp
-
-        ocp.save(str(self.path / "agent"), _by_name(_saved_part(state)), overwrite=True)
+        save_arrays(self.path / "agent", _saved_part(state)).result()
 
     def configuration(self) -> Configuration:
-        """Reads `config.json`."""
+        """Reads what defines the run from `config.json`."""
+        return self._read_configuration(Configuration.from_json)
+
+    def settings(self) -> Settings:
+        """Reads how the run is carried out from `config.json`."""
+        return self._read_configuration(lambda content: Settings(**content["settings"]))
+
+    def _read_configuration(self, read: Callable[[dict[str, Any]], Any]) -> Any:
         path = self.path / "config.json"
         try:
-            return Configuration.from_json(json.loads(path.read_text()))
+            return read(json.loads(path.read_text()))
         except FileNotFoundError:
             raise UsageError(f"{self.path} is not a run folder: it has no config.json") from None
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise UsageError(f"{path} cannot be read: {error!r}") from None
+
+    def _write_text(self, name: str, text: str) -> None:
+        """Writes a file whole or not at all."""
+        temporary = self.path / f".{name}.tmp"
+        temporary.write_text(text)
+        os.replace(temporary, self.path / name)
 
 
 def load_agent(run: str | Path) -> Agent:
@@ -120,15 +182,15 @@ def load_agent(run: str | Path) -> Agent:
 
     Raises:
         UsageError: If the folder is no run folder, or holds no agent that fits its configuration.
+
+    A run that was killed has no agent of its own yet; then it is that of its last checkpoint.
     """
     folder = RunFolder(Path(run))
     configuration = folder.configuration()
     trainer = configuration.trainer()
-    if not (folder.path / "agent").is_dir():
-        raise UsageError(f"{folder.path} holds no agent: the run did not come to its first save")
     expected = eqx.filter_eval_shape(jax.vmap(trainer.init), seed_keys(configuration))
-    saved = _load_arrays(folder.path / "agent", _saved_part(expected))
-    rest = eqx.filter(expected.shared.algorithm, _is_shaped, inverse=True)
+    saved = _load_saved_part(folder, configuration, _saved_part(expected))
+    rest = eqx.filter(expected.shared.algorithm, is_shaped, inverse=True)
     steps = [int(Counter(*words)) for words in zip(saved["steps"].high, saved["steps"].low, strict=True)]
     begun = np.flatnonzero(steps)
     if 0 < len(begun) < len(steps):
@@ -140,29 +202,16 @@ def load_agent(run: str | Path) -> Agent:
     return Agent(configuration, trainer, eqx.combine(saved["algorithm"], rest), max(steps))
 
 
-def _load_arrays(path: Path, expected: Any) -> Any:
-    """Loads arrays into the expected structure, compared first: orbax tries to load what does not fit."""
-    from orbax.checkpoint import v1 as ocp
-
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    wanted = {
-        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device) for name, leaf in _by_name(expected).items()
-    }
-    try:
-        there = ocp.metadata(str(path)).metadata
-        for name in sorted(wanted.keys() | there.keys()):
-            sides = [
-                f"{tree[name].shape} {tree[name].dtype}" if name in tree else "nothing" for tree in (there, wanted)
-            ]
-            if sides[0] != sides[1]:
-                raise UsageError(f"{path} does not fit the configuration: {name} is {sides[0]}, expected {sides[1]}")
-        saved = ocp.load(str(path), wanted)
-    except UsageError:
-        raise
-    except Exception as error:  # orbax raises many kinds, bare Exception among them
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UsageError(f"{path} cannot be loaded: {reason}") from error
-    return jax.tree.unflatten(jax.tree.structure(expected), [saved[name] for name in _by_name(expected)])
+def _load_saved_part(folder: RunFolder, configuration: Configuration, expected: Any) -> Any:
+    """Loads `agent/`, or where a run was killed before that was written, the agent of its last checkpoint."""
+    if (folder.path / "agent").is_dir():
+        return load_arrays(folder.path / "agent", expected)
+    if not (folder.path / "checkpoints").is_dir():
+        raise UsageError(f"{folder.path} holds no agent: the run did not come to its first save")
+    checkpoint, wrong = folder.checkpoints(configuration).newest_good()
+    if wrong:
+        warnings.warn(f"{wrong[0]}; the agent is of {checkpoint.path}", stacklevel=3)
+    return checkpoint.load({"state": {"shared": expected}}, part=True)["state"]["shared"]
 
 
 def seeds_of(state: Any) -> int:
@@ -186,19 +235,7 @@ def finite(content: Any) -> Any:
 
 
 def _saved_part(state: TrainState) -> dict[str, Any]:
-    return {"algorithm": eqx.filter(state.shared.algorithm, _is_shaped), "steps": state.shared.steps}
-
-
-def _by_name(tree: Any) -> dict[str, Any]:
-    """Returns the leaves by their place in the tree."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def _is_shaped(leaf: Any) -> bool:
-    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
+    return {"algorithm": eqx.filter(state.shared.algorithm, is_shaped), "steps": state.shared.steps}
 
 
 def _is_installed(name: str) -> bool:

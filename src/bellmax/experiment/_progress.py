@@ -23,13 +23,13 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    start = None
+    start, before = None, 0
 
     def speed(steps: int) -> str:
-        nonlocal start
+        nonlocal start, before
         if start is None:  # the first report comes when compilation is over
-            start = time.perf_counter()
-        return f"{steps * seeds / max(time.perf_counter() - start, 1e-9):,.0f} steps/s"
+            start, before = time.perf_counter(), steps
+        return f"{(steps - before) * seeds / max(time.perf_counter() - start, 1e-9):,.0f} steps/s"
 
     if not console.is_terminal:
         shown, result = 0, "no episode yet"
@@ -39,9 +39,9 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
             rate = speed(steps)
             if episode_return is not None:
                 result = f"return {episode_return:.1f}"
-            if steps * 10 // total_steps > shown and start is not None:
+            if steps * 10 // total_steps > shown and start is not None and steps > before:
                 shown = steps * 10 // total_steps
-                left = (time.perf_counter() - start) * (total_steps - steps) / steps
+                left = (time.perf_counter() - start) * (total_steps - steps) / (steps - before)
                 console.print(
                     f"{steps:,} of {total_steps:,} steps, {rate}, {result}, {left:.0f} s left", highlight=False
                 )

@@ -2,25 +2,28 @@
 
 import contextlib
 import dataclasses
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .._core import Mean
 from ..envs import HostEnvironmentError
 from ..training import Trainer, TrainState
+from ._checkpoint import Checkpoint, Progress
 from ._configuration import Configuration
 from ._drivers import AbstractDriver, drivers_of, join_states
-from ._evaluation import Evaluation, evaluate_agent
+from ._evaluation import evaluate_agent
 from ._folder import RunFolder, seed_keys
 from ._host_loop import opened
 from ._host_trainer import HostTrainer
-from ._placement import Placement
+from ._outcome import Outcome
+from ._placement import spread_over_devices
 from ._plot import plot_curve
 from ._progress import Report, show_progress
+from ._settings import Settings
+from ._signals import Interruption, interruptible
 
 _ROWS = 100
 """Rows of metrics in a run, for each seed."""
@@ -28,138 +31,187 @@ _SECONDS_BETWEEN_SIGNALS = 0.5
 """How long the compiled program runs before the host looks at signals and the screen."""
 
 
-@dataclasses.dataclass
-class Interruption:
-    """Whether the user, or the machine, asked to stop, and by which signal."""
-
-    signal: int | None = None
-
-
 def train_run(
     configuration: Configuration,
     out: str | Path,
     *,
     replace: bool = False,
-    episodes: int = 128,
-    workers: int = 0,
-    placement: Placement | None = None,
-) -> tuple[Evaluation | None, int | None]:
+    **settings: Any,
+) -> Outcome:
     """Trains, evaluates and leaves a run folder.
 
-    Ctrl-C and SIGTERM let the present piece of work end, save the agent as it is and say so in `status.json`; a second
-    Ctrl-C ends at once, without saving.
+    Ctrl-C and SIGTERM let the present piece of work end, save a checkpoint and the agent as it is and say so in
+    `status.json`; a second Ctrl-C ends at once, without saving.
 
     Args:
         configuration: What defines the run.
         out: The run folder.
         replace: Whether a run folder that exists may be deleted.
-        episodes: Episodes of each seed in the final evaluation.
-        workers: Processes that step environments outside JAX; the numbers do not depend on it.
-        placement: The devices; environments outside JAX take one, whatever it says.
+        **settings: Fields of `Settings`: episodes, workers, checkpoints, devices.
 
     Returns:
-        The final evaluation, or None if the run was interrupted, and the number of the signal that did.
+        How the run ended.
 
     Raises:
         UsageError: If the configuration does not fit, or the folder exists.
         HostEnvironmentError: If an environment outside JAX fails; the agent is saved as of the last update.
     """
-    trainer, placement = configuration.trainer(workers), placement or Placement()
+    how = Settings(**settings)
+    trainer = configuration.trainer(how.workers)
     if isinstance(trainer, Trainer):
-        placement.parallel(trainer, configuration.seeds)  # what does not fit shows before the folder is made
+        spread_over_devices(trainer, configuration.seeds, how)  # what does not fit shows before the folder is made
     folder = RunFolder(Path(out))
-    folder.create(configuration, replace=replace)
-    calls = configuration.steps // trainer.steps_per_call
-    total = calls * trainer.steps_per_call
-    _write_status(folder, "running", 0, total)
-    try:
-        with contextlib.ExitStack() as lanes, _interruptible() as interruption:
-            if isinstance(trainer, HostTrainer):
-                trainer = lanes.enter_context(opened(trainer))
-            state, done = _train(trainer, configuration, placement, folder, calls, interruption)
-            folder.save_agent(state)
-            rows = folder.read_metrics()
-            if rows:
-                title = f"{configuration.algorithm} on {configuration.environment}"
-                plot_curve(rows, title, folder.path / "curve.png")
-            if interruption.signal is not None:
-                _write_status(folder, "interrupted", done, total)
-                return None, interruption.signal
-            evaluation = evaluate_agent(
-                trainer, state.shared.algorithm, steps=done, key=configuration.key, episodes=episodes
-            )
-            folder.write_json("evaluation.json", dataclasses.asdict(evaluation))
-            _write_status(folder, "finished", done, total)
-            return evaluation, None
-    except BaseException as error:
-        ended = {"state": "interrupted"} if isinstance(error, KeyboardInterrupt) else {"state": "failed"}
-        folder.write_json("status.json", folder.read_status() | ended | {"error": repr(error)})
-        raise
+    folder.create(configuration, how, replace=replace)
+    with folder.locked():
+        return Run(trainer, configuration, folder, how).to_its_end()
 
 
-def _train(
-    trainer: Trainer | HostTrainer,
-    configuration: Configuration,
-    placement: Placement,
-    folder: RunFolder,
-    calls: int,
-    interruption: Interruption,
-) -> tuple[TrainState, int]:
-    """Trains every seed; returns their state and the environment steps of the last that ran."""
-    keys, states, steps = seed_keys(configuration), [], 0
-    at_once = configuration.seeds if isinstance(trainer, Trainer) else 1
-    total = calls * trainer.steps_per_call
-    with show_progress(total * configuration.seeds // at_once, at_once) as report:
+class Run:
+    """One run in one process.
+
+    Attributes:
+        checkpoint: Where to go on; None to begin.
+        progress: How far the present driver has come.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer | HostTrainer,
+        configuration: Configuration,
+        folder: RunFolder,
+        settings: Settings,
+        checkpoint: Checkpoint | None = None,
+    ):
+        self.trainer, self.configuration, self.folder, self.settings = trainer, configuration, folder, settings
+        self.checkpoint, self.checkpoints = checkpoint, folder.checkpoints(configuration, settings.keep)
+        self.calls = configuration.steps // trainer.steps_per_call
+        self.total = self.calls * trainer.steps_per_call
+        self.interruption, self.progress, self._size = Interruption(), Progress(), 1
+        self._stopped_by: int | None = None
+        self._makes_checkpoints = settings.checkpoint_every > 0 and isinstance(trainer, Trainer)
+
+    def to_its_end(self) -> Outcome:
+        """Trains and evaluates, and says in the folder how it ended."""
+        folder = self.folder
+        self._write_status("running", self.checkpoint.progress.steps if self.checkpoint else 0)
         try:
-            for place, driver in enumerate(drivers_of(trainer, keys, placement)):
-                with driver:
-
-                    def report_here(steps, episode_return, before=place * total):
-                        report(before + steps, episode_return)
-
-                    try:
-                        steps = _run(driver, folder, calls, trainer.steps_per_call, interruption, report_here)
-                    except HostEnvironmentError:  # what was learned before it is whole
-                        states.append(driver.state)
-                        raise
-                    states.append(driver.state)
-                if interruption.signal is not None:
-                    break
-        except HostEnvironmentError:
-            folder.save_agent(join_states(trainer, states, keys))
+            with contextlib.ExitStack() as stack:
+                self.interruption = stack.enter_context(interruptible())
+                stack.enter_context(self.checkpoints)
+                if isinstance(self.trainer, HostTrainer):
+                    self.trainer = stack.enter_context(opened(self.trainer))
+                state, done = self._train()
+                folder.save_agent(state)
+                rows = folder.read_metrics()
+                if rows:
+                    title = f"{self.configuration.algorithm} on {self.configuration.environment}"
+                    plot_curve(rows, title, folder.path / "curve.png")
+                saved = self.checkpoints.wait() if self._makes_checkpoints else None
+                if self._stopped_by is not None:
+                    self._write_status("interrupted", done)
+                    return Outcome(None, self._stopped_by, saved)
+                evaluation = evaluate_agent(
+                    self.trainer,
+                    state.shared.algorithm,
+                    steps=done,
+                    key=self.configuration.key,
+                    episodes=self.settings.episodes,
+                )
+                folder.write_json("evaluation.json", dataclasses.asdict(evaluation))
+                self._write_status("finished", done)
+                return Outcome(evaluation)
+        except BaseException as error:
+            ended = {"state": "interrupted"} if isinstance(error, KeyboardInterrupt) else {"state": "failed"}
+            folder.write_json("status.json", folder.read_status() | ended | {"error": repr(error)})
             raise
-    return join_states(trainer, states, keys), steps
 
+    def _train(self) -> tuple[TrainState, int]:
+        """Trains every seed; returns their state and the environment steps of the last that ran."""
+        keys, states, steps = seed_keys(self.configuration), [], 0
+        at_once = self.configuration.seeds if isinstance(self.trainer, Trainer) else 1
+        with show_progress(self.total * self.configuration.seeds // at_once, at_once) as report:
+            try:
+                for place, driver in enumerate(drivers_of(self.trainer, keys, self.settings)):
+                    with driver:
 
-def _run(
-    driver: AbstractDriver,
-    folder: RunFolder,
-    calls: int,
-    steps_per_call: int,
-    interruption: Interruption,
-    report: Report,
-) -> int:
-    """Runs a driver row by row; returns the environment steps of each of its seeds."""
-    report(0, None)
-    start = time.perf_counter()
-    done, size = 0, 1
-    for row_end in np.linspace(0, calls, min(_ROWS, calls) + 1).astype(int)[1:]:
-        before = done
-        while done < row_end and interruption.signal is None:
-            size = min(size, int(row_end) - done)
-            begin = time.perf_counter()
-            driver.advance(size)
-            done += size
-            size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
-            report(done * steps_per_call, None)
-        if done > before:
-            steps = done * steps_per_call
-            rows = _rows(driver.take_metrics(), steps, time.perf_counter() - start, driver.seeds)
-            folder.append_metrics(rows)
-            _write_status(folder, "running", steps, calls * steps_per_call)
-            returns = [row["episode_return"] for row in rows if np.isfinite(row["episode_return"])]
-            report(steps, float(np.mean(returns)) if returns else None)
-    return done * steps_per_call
+                        def report_here(steps, episode_return, before=place * self.total):
+                            report(before + steps, episode_return)
+
+                        try:
+                            steps = self._drive(driver, report_here)
+                        except HostEnvironmentError:  # what was learned before it is whole
+                            states.append(driver.state)
+                            raise
+                        states.append(driver.state)
+                    if self._stopped_by is not None:
+                        break
+            except HostEnvironmentError:
+                self.folder.save_agent(join_states(self.trainer, states, keys))
+                raise
+        return join_states(self.trainer, states, keys), steps
+
+    def _drive(self, driver: AbstractDriver, report: Report) -> int:
+        """Runs a driver row by row, until the end or a signal; returns the environment steps of each of its seeds.
+
+        A checkpoint within a row has the metrics of the row so far, one at its end has the row.
+        """
+        self._resume(driver)
+        report(self.progress.steps, None)
+        start = time.perf_counter() - self.progress.seconds
+        for row_end in np.linspace(0, self.calls, min(_ROWS, self.calls) + 1).astype(int)[1:].tolist():
+            before = self.progress.calls
+            while self.progress.calls < row_end and self.interruption.signal is None:
+                self._advance(driver, row_end - self.progress.calls)
+                self.progress = dataclasses.replace(self.progress, seconds=time.perf_counter() - start)
+                report(self.progress.steps, None)
+                if self.progress.calls < row_end:
+                    self._save(driver)
+            if self.progress.calls < row_end:  # whatever has come of the row belongs to the checkpoint
+                self._save(driver)
+            if self.progress.calls > before:
+                self._append_rows(driver)
+                report(self.progress.steps, self.progress.episode_return)
+                if self.progress.calls == row_end:
+                    self._save(driver)
+        self._stopped_by = self.interruption.signal
+        if self.progress.calls == self.calls and self._stopped_by is not None:
+            self._save(driver)
+        return self.progress.steps
+
+    def _resume(self, driver: AbstractDriver) -> None:
+        """Takes a driver to the checkpoint, and the rows of metrics back to it."""
+        self.progress, self._size = Progress(), 1
+        if self.checkpoint is not None:
+            driver.restore(self.checkpoint.load)
+            self.folder.write_metrics(self.checkpoint.rows)
+            self.checkpoints.go_on_from(self.checkpoint)
+            self.progress = self.checkpoint.progress
+
+    def _advance(self, driver: AbstractDriver, most: int) -> None:
+        """Takes some calls, as many as last until signals should be looked at."""
+        size, begin = min(self._size, most), time.perf_counter()
+        driver.advance(size)
+        self._size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
+        calls = self.progress.calls + size
+        self.progress = dataclasses.replace(self.progress, calls=calls, steps=calls * self.trainer.steps_per_call)
+
+    def _append_rows(self, driver: AbstractDriver) -> None:
+        """Adds a row of metrics a seed."""
+        rows = _rows(driver.take_metrics(), self.progress.steps, self.progress.seconds, driver.seeds)
+        self.folder.append_metrics(rows)
+        self._write_status("running", self.progress.steps)
+        returns = [row["episode_return"] for row in rows if np.isfinite(row["episode_return"])]
+        if returns:
+            self.progress = dataclasses.replace(self.progress, episode_return=float(np.mean(returns)))
+
+    def _save(self, driver: AbstractDriver) -> None:
+        """Saves a checkpoint if it is time, or if the run is asked to stop."""
+        stops = self.interruption.signal is not None
+        if self._makes_checkpoints and (stops or self.checkpoints.due(self.settings.checkpoint_every)):
+            self.checkpoints.save(driver.saved, self.progress, self.folder.metrics_text())
+
+    def _write_status(self, state: str, steps: int) -> None:
+        self.folder.write_json("status.json", {"state": state, "steps": steps, "of": self.total})
 
 
 def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[int]) -> list[dict[str, float]]:
@@ -171,27 +223,3 @@ def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[int]
         | {name: float(value[place]) for name, value in values.items()}
         for place, seed in enumerate(seeds)
     ]
-
-
-def _write_status(folder: RunFolder, state: str, steps: int, total: int) -> None:
-    folder.write_json("status.json", {"state": state, "steps": steps, "of": total})
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[Interruption]:
-    """Turns the first SIGINT or SIGTERM into a wish; the second SIGINT is Python's own again."""
-    interruption = Interruption()
-
-    def on_signal(number, _):
-        interruption.signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    try:
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # only the main thread may set handlers
-        before = {}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -10,7 +10,12 @@ from ._trainer import Trainer
 
 
 def train_chunk(
-    trainer: Trainer, state: TrainState, calls: int | Int[Array, ""], *, axis_name: str | None = None
+    trainer: Trainer,
+    state: TrainState,
+    calls: int | Int[Array, ""],
+    metrics: dict[str, Mean] | None = None,
+    *,
+    axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, Mean]]:
     """Takes a number of trainer steps and adds their metrics up.
 
@@ -23,16 +28,20 @@ def train_chunk(
         trainer: What to run.
         state: Where to go on.
         calls: Number of `trainer.step`s.
+        metrics: What earlier chunks returned, to add to: step by step, so that the sum does not depend on how long
+            chunks are. None to begin anew.
         axis_name: Name of the mapped device axis, or None.
 
     Returns:
-        The next state and the metrics of the chunk.
+        The next state and the metrics, of the earlier chunks too.
     """
 
     def step(_, carry):
         state, total = carry
-        state, metrics = trainer.step(state, axis_name=axis_name)
-        return state, jax.tree.map(jnp.add, total, metrics)
+        state, new = trainer.step(state, axis_name=axis_name)
+        return state, jax.tree.map(jnp.add, total, new)
 
-    metrics = jax.eval_shape(lambda state: trainer.step(state, axis_name=axis_name)[1], state)
-    return jax.lax.fori_loop(0, calls, step, (state, jax.tree.map(jnp.zeros_like, metrics)))
+    if metrics is None:
+        shapes = jax.eval_shape(lambda state: trainer.step(state, axis_name=axis_name)[1], state)
+        metrics = jax.tree.map(jnp.zeros_like, shapes)
+    return jax.lax.fori_loop(0, calls, step, (state, metrics))

@@ -90,7 +90,9 @@ class Parallel:
             key = jax.device_put(key, NamedSharding(self.mesh, P()))
             return self._programs(self._is_mapped(key)).init(key)
 
-    def chunk(self, state: TrainState, calls: int | Int[Array, ""]) -> tuple[TrainState, dict[str, Mean]]:
+    def chunk(
+        self, state: TrainState, calls: int | Int[Array, ""], metrics: dict[str, Mean] | None = None
+    ) -> tuple[TrainState, dict[str, Mean]]:
         """Takes a number of trainer steps and adds their metrics up.
 
         Wait for the result before the next call: programs that exchange numbers and queue up on a CPU which poses as
@@ -99,17 +101,24 @@ class Parallel:
         Args:
             state: As `init` or `place` returns it; it is donated.
             calls: Number of `trainer.step`s; the number may change without another compilation.
+            metrics: What earlier chunks returned, to add to; they are donated. None to begin anew.
 
         Returns:
             The next state and the metrics, each with a leading axis of seeds if the state has one.
         """
+        metrics = self.no_metrics(state) if metrics is None else metrics
         with jax.set_mesh(self.mesh):
-            return self._programs(self._is_mapped(state.shared.key)).chunk(state, calls)
+            return self._programs(self._is_mapped(state.shared.key)).chunk(state, calls, metrics)
 
-    def lower(self, state: TrainState) -> Any:
-        """Lowers `chunk` for such a state, to be compiled ahead of the first call."""
+    def lower(self, state: TrainState, metrics: dict[str, Mean]) -> Any:
+        """Lowers `chunk` for such a state and metrics, to be compiled ahead of the first call."""
         with jax.set_mesh(self.mesh):
-            return self._programs(self._is_mapped(state.shared.key)).chunk.lower(state, 1)
+            return self._programs(self._is_mapped(state.shared.key)).chunk.lower(state, 1, metrics)
+
+    def no_metrics(self, state: TrainState) -> dict[str, Mean]:
+        """Returns the metrics of no step at all."""
+        with jax.set_mesh(self.mesh):
+            return self._programs(self._is_mapped(state.shared.key)).no_metrics(state)
 
     def place(self, state: TrainState) -> TrainState:
         """Puts a whole state, of one device or of another number of them, where this one wants it."""
@@ -157,7 +166,7 @@ class _Programs:
             chunk = jax.shard_map(
                 self._on_device,
                 mesh=parallel.mesh,
-                in_specs=(specs, P()),
+                in_specs=(specs, P(), metrics),
                 out_specs=(specs, metrics),
                 check_vma=False,
             )
@@ -165,19 +174,34 @@ class _Programs:
             chunk = self._pmap(parallel.mesh)
         else:
             chunk = functools.partial(self._on_device, across=None)
-        self.chunk = parallel.compiler(chunk, donate_argnums=0, out_shardings=(self.shardings, metrics_sharding))
+        shardings = self.shardings, metrics_sharding
+        self.chunk = parallel.compiler(chunk, donate_argnums=(0, 2), out_shardings=shardings)
+        self._metrics_sharding, self._shapes = metrics_sharding, None
 
-    def _on_device(self, state: TrainState, calls: Int[Array, ""], across: str | None = _AXIS):
+    def no_metrics(self, state: TrainState) -> dict[str, Mean]:
+        """Makes zeros where metrics belong; the step is traced once for their shapes."""
+        if self._shapes is None:
+            step = jax.vmap(self._trainer.step) if self._mapped else self._trainer.step
+            self._shapes = jax.eval_shape(lambda state: step(state)[1], state)
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._shapes)
+        return jax.device_put(zeros, self._metrics_sharding)
+
+    def _on_device(
+        self, state: TrainState, calls: Int[Array, ""], metrics: dict[str, Mean], across: str | None = _AXIS
+    ):
         """What one device does with its part of the state."""
         axis_name = across if self._over_lanes else None
-        run = functools.partial(train_chunk, self._trainer, axis_name=axis_name)
+
+        def run(state, metrics):
+            return train_chunk(self._trainer, state, calls, metrics, axis_name=axis_name)
+
         if not self._mapped:
-            return run(state, calls)
+            return run(state, metrics)
         if state.shared.key.shape[0] > 1:
-            return jax.vmap(run, (0, None))(state, calls)
+            return jax.vmap(run)(state, metrics)
         # A condition under vmap computes both of its sides: warm-up would cost as much as learning.
-        alone = jax.tree.map(lambda leaf: leaf[0], state)
-        return jax.tree.map(lambda leaf: leaf[None], run(alone, calls))
+        alone = jax.tree.map(lambda leaf: leaf[0], (state, metrics))
+        return jax.tree.map(lambda leaf: leaf[None], run(*alone))
 
     def _pmap(self, mesh: Mesh):
         """Gives each device its part along an axis of its own, as `pmap` wants it."""
@@ -187,7 +211,7 @@ class _Programs:
         everywhere = jax.pmap(
             self._on_device,
             axis_name=_AXIS,
-            in_axes=(axes, None),
+            in_axes=(axes, None, shared),
             out_axes=(axes, shared),
             devices=list(mesh.devices.flat),
         )
@@ -204,8 +228,9 @@ class _Programs:
                 return tree
             return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:axis], -1, *leaf.shape[axis + 2 :]), tree)
 
-        def chunk(state, calls):
-            state, metrics = everywhere(TrainState(cut(state.shared, shared), cut(state.local, local)), calls)
+        def chunk(state, calls, metrics):
+            state = TrainState(cut(state.shared, shared), cut(state.local, local))
+            state, metrics = everywhere(state, calls, cut(metrics, shared))
             return TrainState(joined(state.shared, shared), joined(state.local, local)), joined(metrics, shared)
 
         return chunk

@@ -1,0 +1,34 @@
+"""`bellmax resume`."""
+
+import dataclasses
+from pathlib import Path
+
+from ._command_train import report
+from ._configuration import UsageError
+from ._flags import device_flags, parse, positional, switch
+from ._folder import RunFolder
+from ._resume import resume_run
+from ._settings import Settings
+
+
+def resume(words: list[str]) -> int:
+    """Runs the command; returns the exit code."""
+    names, flags = positional(words)
+    names += parse(_options(Settings()), flags, "bellmax resume RUN")[1]
+    if len(names) != 1:
+        raise UsageError(f"resume needs one run folder; got {len(names)}")
+    run = Path(names[0])
+    options = parse(_options(RunFolder(run).settings()), flags, "bellmax resume RUN")[0]
+    return report(resume_run(run, **vars(options)), run)
+
+
+def _options(now: Settings) -> type:
+    """Makes the flags of `resume`."""
+    last_good = "Where the newest checkpoint is damaged, go on from the newest that is whole."
+    flags = [switch("last_good", last_good), *device_flags(now)]
+    description = (
+        "Goes on with a run that was killed or interrupted, from its last checkpoint, with the same configuration. It "
+        "ends with the same numbers as if it had never stopped, to rounding on other devices. A run that is "
+        "finished is only reported."
+    )
+    return dataclasses.make_dataclass("ResumeOptions", flags, namespace={"__doc__": description})
