@@ -2,7 +2,10 @@
 
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
+
+import jax
 
 from .. import __version__, envs
 from ._command_check import check
@@ -13,6 +16,7 @@ from ._command_train import train
 from ._compile import dispatch_inline
 from ._configuration import ALGORITHMS, UsageError, choose, describe
 from ._flags import asks_help
+from ._hosts import explain, leave
 from ._packages import table
 from ._presets import PRESETS
 
@@ -62,6 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     dispatch_inline()
+    try:
+        code = _answer(words)
+    except Exception as error:
+        if not jax.distributed.is_initialized():
+            raise
+        traceback.print_exc()
+        print(f"bellmax: process {jax.process_index()} failed: {explain(error)}", file=sys.stderr)
+        code = 1
+    if code and jax.distributed.is_initialized():
+        leave(code)
+    return code
+
+
+def _answer(words: list[str]) -> int:
+    """Runs a command and says what was wrong with it; returns the exit code."""
     try:
         return _dispatch(words)
     except UsageError as error:

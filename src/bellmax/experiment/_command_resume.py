@@ -5,21 +5,22 @@ from pathlib import Path
 
 from ._command_train import report
 from ._configuration import UsageError
-from ._flags import device_flags, parse, positional, switch
+from ._flags import device_flags, join_hosts, parse, positional, switch
 from ._folder import RunFolder
 from ._resume import resume_run
-from ._settings import Settings
+from ._settings import DEVICES, Settings
 
 
 def resume(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
+    join_hosts(flags)
     names += parse(_options(Settings()), flags, "bellmax resume RUN")[1]
     if len(names) != 1:
         raise UsageError(f"resume needs one run folder; got {len(names)}")
     run = Path(names[0])
     options = parse(_options(RunFolder(run).settings()), flags, "bellmax resume RUN")[0]
-    return report(resume_run(run, **vars(options)), run)
+    return report(resume_run(run, **{name: getattr(options, name) for name in ("last_good", *DEVICES)}), run)
 
 
 def _options(now: Settings) -> type:

@@ -8,7 +8,8 @@ from typing import Any
 from .. import envs
 from .._core import RealScalarLike, Scheduled
 from ._configuration import ALGORITHMS, Configuration, UsageError, choose, describe, hyperparameters_of, preset_of
-from ._flags import asks_help, device_flags, flag, parse, positional, switch, value_of
+from ._flags import asks_help, device_flags, flag, join_hosts, parse, positional, switch, value_of
+from ._hosts import is_first
 from ._outcome import Outcome
 from ._settings import Settings
 from ._train import train_run
@@ -28,6 +29,7 @@ Flags and their values depend on the algorithm and on the preset of the environm
 def train(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
+    join_hosts(flags)
     if not names:
         if asks_help(flags):
             lines = [f"\n  {name:14}{describe(kind)}" for name, kind in ALGORITHMS.items()]
@@ -69,6 +71,8 @@ def train(words: list[str]) -> int:
 
 def report(outcome: Outcome, run: Path) -> int:
     """Says how a run ended; returns the exit code."""
+    if not is_first():
+        return outcome.exit_code
     if outcome.interrupted_by is None:
         print(f"{'finished already: ' * outcome.already}{outcome.evaluation}\n{run}")
     else:

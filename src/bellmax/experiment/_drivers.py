@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from .._core import Mean
-from ..training import Local, Parallel, Trainer, TrainState, assert_replicated
+from ..training import Local, Parallel, Trainer, TrainState, assert_replicated, local_copy
 from ._compile import compiled
 from ._host_loop import HostLoop
 from ._host_trainer import OUTSIDE, HostTrainer
@@ -121,7 +121,7 @@ class _Compiled(AbstractDriver):
                     assert_replicated(self._state.shared)
 
     def take_metrics(self):
-        metrics, self._metrics = self._parallel.local(self._metrics), self._parallel.no_metrics(self._state)
+        metrics, self._metrics = local_copy(self._metrics), self._parallel.no_metrics(self._state)
         return metrics
 
     @property

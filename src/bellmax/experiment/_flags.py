@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from ..training import How, Spread
 from ._configuration import UsageError
+from ._hosts import Hosts
 
 
 def flag(name: str, kind: Any, default: Any, help_text: str):
@@ -39,7 +40,32 @@ def device_flags(now: Any) -> list[Any]:
             now.check_replicas,
             "Compare the devices' networks and statistics every so many updates; 0: never.",
         ),
+        flag(
+            "step_timeout",
+            float,
+            now.step_timeout,
+            "Seconds after which one of several processes ends if a piece of its work is not done; 0: never.",
+        ),
+        *_host_flags(),
     ]
+
+
+def _host_flags() -> list[Any]:
+    return [
+        switch("distributed", "Find the other processes through SLURM, MPI, Kubernetes or the TPU pod."),
+        flag("coordinator", str | None, None, "Otherwise, the address HOST:PORT of process 0."),
+        flag("processes", int | None, None, "Otherwise, how many processes train together."),
+        flag("process_id", int | None, None, "Otherwise, which of them this is, from 0."),
+    ]
+
+
+def join_hosts(flags: list[str]) -> None:
+    """Waits for the other processes that flags name; first of all, since environment packages start JAX on import."""
+    import tyro
+
+    options = dataclasses.make_dataclass("HostOptions", _host_flags())
+    found, _ = tyro.cli(options, args=[word for word in flags if not asks_help([word])], return_unknown_args=True)
+    Hosts(**vars(found)).join()
 
 
 def parse(options: type, flags: list[str], program: str) -> tuple[Any, list[str]]:

@@ -24,6 +24,7 @@ from ._arrays import is_shaped, load_arrays, save_arrays
 from ._checkpoints import Checkpoints
 from ._configuration import Configuration, UsageError
 from ._host_trainer import HostTrainer
+from ._hosts import is_first
 from ._settings import Settings
 
 _FILES = {"agent", "checkpoints", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
@@ -55,7 +56,7 @@ class Agent:
 
 
 class RunFolder:
-    """Writes and reads what a run leaves; `docs/runs.md` lists it."""
+    """Writes and reads what a run leaves; `docs/runs.md` lists it. Of several processes the first alone writes."""
 
     def __init__(self, path: Path):
         self.path = path.expanduser().resolve()
@@ -80,6 +81,8 @@ class RunFolder:
         try:
             import fcntl
         except ImportError:  # not on this system
+            fcntl = None
+        if fcntl is None or not is_first():
             yield
             return
         descriptor = os.open(self.path, os.O_RDONLY)
@@ -109,6 +112,8 @@ class RunFolder:
 
     def append_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Adds rows to `metrics.jsonl`; what was written before stays readable."""
+        if not is_first():
+            return
         with (self.path / "metrics.jsonl").open("a") as file:
             file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
 
@@ -165,6 +170,8 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         """Writes a file whole or not at all."""
+        if not is_first():
+            return
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(text)
         os.replace(temporary, self.path / name)

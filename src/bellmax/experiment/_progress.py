@@ -4,6 +4,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
+from ._hosts import is_first
+
 Report = Callable[[int, float | None], None]
 """Takes the environment steps so far, and the mean return of the episodes that just finished or None."""
 
@@ -22,7 +24,7 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=not is_first())  # of several processes one speaks
     start, before = None, 0
 
     def speed(steps: int) -> str:

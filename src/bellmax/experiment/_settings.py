@@ -7,6 +7,9 @@ from ..training import How, Spread
 from ._configuration import UsageError
 from ._flags import check_episodes
 
+DEVICES = ("devices", "how", "spread", "check_replicas", "step_timeout")
+"""The settings that may be other ones when a run goes on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -21,6 +24,7 @@ class Settings:
         how: How devices are told what to do: `shard_map`, `pmap` or `jit`.
         spread: What is spread over them: `lanes` or `seeds`; None for seeds where the devices divide them, else lanes.
         check_replicas: Every how many updates the copies of networks and statistics are compared; 0 for never.
+        step_timeout: Seconds that a piece of work of a run of several processes may take; 0 for no limit.
     """
 
     episodes: int = 128
@@ -31,6 +35,7 @@ class Settings:
     how: How = "shard_map"
     spread: Spread | None = None
     check_replicas: int = 0
+    step_timeout: float = 300.0
 
     def __post_init__(self):
         check_episodes(self.episodes)
@@ -40,3 +45,5 @@ class Settings:
             raise UsageError(f"keep must be at least 1; got {self.keep}")
         if self.check_replicas < 0:
             raise UsageError(f"check-replicas must be at least 0; got {self.check_replicas}")
+        if not (math.isfinite(self.step_timeout) and self.step_timeout >= 0):
+            raise UsageError(f"step-timeout must be seconds, or 0 for no limit; got {self.step_timeout:g}")

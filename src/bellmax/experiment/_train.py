@@ -2,22 +2,25 @@
 
 import contextlib
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from .._core import Mean
 from ..envs import HostEnvironmentError
-from ..training import Trainer, TrainState
-from ._checkpoint import Checkpoint, Progress
-from ._configuration import Configuration
+from ..training import Trainer, TrainState, local_copy
+from ._checkpoint import Checkpoint, Progress, versions
+from ._configuration import Configuration, UsageError
 from ._drivers import AbstractDriver, drivers_of, join_states
 from ._evaluation import evaluate_agent
 from ._folder import RunFolder, seed_keys
 from ._host_loop import opened
 from ._host_trainer import HostTrainer
+from ._hosts import agree, code, is_first, on_first, together, watched
 from ._outcome import Outcome
 from ._placement import spread_over_devices
 from ._plot import plot_curve
@@ -60,10 +63,26 @@ def train_run(
     trainer = configuration.trainer(how.workers)
     if isinstance(trainer, Trainer):
         spread_over_devices(trainer, configuration.seeds, how)  # what does not fit shows before the folder is made
+    elif jax.process_count() > 1:
+        raise UsageError(
+            f"{configuration.environment} is outside JAX, which several processes cannot train on together"
+        )
+    agree(facts(configuration, how))
     folder = RunFolder(Path(out))
-    folder.create(configuration, how, replace=replace)
+    on_first(lambda: folder.create(configuration, how, replace=replace))
     with folder.locked():
         return Run(trainer, configuration, folder, how).to_its_end()
+
+
+def facts(configuration: Configuration, settings: Settings) -> dict[str, str]:
+    """Returns what all processes of a run must have in common."""
+    return {
+        "configuration": json.dumps(configuration.as_json(), sort_keys=True),
+        "setting": json.dumps(dataclasses.asdict(settings), sort_keys=True),
+        "version of a package": json.dumps(versions(), sort_keys=True),
+        "source of Bellmax": code(),
+        "kind of device": jax.devices()[0].device_kind,
+    }
 
 
 class Run:
@@ -86,7 +105,8 @@ class Run:
         self.checkpoint, self.checkpoints = checkpoint, folder.checkpoints(configuration, settings.keep)
         self.calls = configuration.steps // trainer.steps_per_call
         self.total = self.calls * trainer.steps_per_call
-        self.interruption, self.progress, self._size = Interruption(), Progress(), 1
+        self.interruption, self.progress = Interruption(), Progress()
+        self._size, self._save_is_due = 1, False
         self._stopped_by: int | None = None
         self._makes_checkpoints = settings.checkpoint_every > 0 and isinstance(trainer, Trainer)
 
@@ -103,7 +123,7 @@ class Run:
                 state, done = self._train()
                 folder.save_agent(state)
                 rows = folder.read_metrics()
-                if rows:
+                if rows and is_first():
                     title = f"{self.configuration.algorithm} on {self.configuration.environment}"
                     plot_curve(rows, title, folder.path / "curve.png")
                 saved = self.checkpoints.wait() if self._makes_checkpoints else None
@@ -112,7 +132,7 @@ class Run:
                     return Outcome(None, self._stopped_by, saved)
                 evaluation = evaluate_agent(
                     self.trainer,
-                    state.shared.algorithm,
+                    local_copy(state.shared.algorithm),
                     steps=done,
                     key=self.configuration.key,
                     episodes=self.settings.episodes,
@@ -160,7 +180,7 @@ class Run:
         start = time.perf_counter() - self.progress.seconds
         for row_end in np.linspace(0, self.calls, min(_ROWS, self.calls) + 1).astype(int)[1:].tolist():
             before = self.progress.calls
-            while self.progress.calls < row_end and self.interruption.signal is None:
+            while self.progress.calls < row_end and self._stopped_by is None:
                 self._advance(driver, row_end - self.progress.calls)
                 self.progress = dataclasses.replace(self.progress, seconds=time.perf_counter() - start)
                 report(self.progress.steps, None)
@@ -173,9 +193,6 @@ class Run:
                 report(self.progress.steps, self.progress.episode_return)
                 if self.progress.calls == row_end:
                     self._save(driver)
-        self._stopped_by = self.interruption.signal
-        if self.progress.calls == self.calls and self._stopped_by is not None:
-            self._save(driver)
         return self.progress.steps
 
     def _resume(self, driver: AbstractDriver) -> None:
@@ -190,8 +207,14 @@ class Run:
     def _advance(self, driver: AbstractDriver, most: int) -> None:
         """Takes some calls, as many as last until signals should be looked at."""
         size, begin = min(self._size, most), time.perf_counter()
-        driver.advance(size)
-        self._size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
+        with watched(self.settings.step_timeout if jax.process_count() > 1 else 0):
+            driver.advance(size)
+            next_size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
+            due = self._makes_checkpoints and self.checkpoints.due(self.settings.checkpoint_every)
+            # Any process may be asked to stop; clocks differ, so the first one's counts.
+            wishes = together(self.interruption.signal or 0, next_size, due)
+        self._stopped_by = int(wishes[:, 0].max()) or None
+        self._size, self._save_is_due = int(wishes[0, 1]), bool(wishes[0, 2])
         calls = self.progress.calls + size
         self.progress = dataclasses.replace(self.progress, calls=calls, steps=calls * self.trainer.steps_per_call)
 
@@ -206,8 +229,7 @@ class Run:
 
     def _save(self, driver: AbstractDriver) -> None:
         """Saves a checkpoint if it is time, or if the run is asked to stop."""
-        stops = self.interruption.signal is not None
-        if self._makes_checkpoints and (stops or self.checkpoints.due(self.settings.checkpoint_every)):
+        if self._makes_checkpoints and (self._stopped_by is not None or self._save_is_due):
             self.checkpoints.save(driver.saved, self.progress, self.folder.metrics_text())
 
     def _write_status(self, state: str, steps: int) -> None:

@@ -8,6 +8,7 @@ from ._learner import run_keys as run_keys
 from ._parallel import How as How
 from ._parallel import Parallel as Parallel
 from ._parallel import Spread as Spread
+from ._parallel import local_copy as local_copy
 from ._replicas import assert_replicated as assert_replicated
 from ._replicas import check_step as check_step
 from ._state import Kept as Kept

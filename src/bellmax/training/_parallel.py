@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -87,8 +88,8 @@ class Parallel:
             The state, as `trainer.init` makes it; with a leading axis of seeds if the key has one.
         """
         with jax.set_mesh(self.mesh):  # and not another, should one be set
-            key = jax.device_put(key, NamedSharding(self.mesh, P()))
-            return self._programs(self._is_mapped(key)).init(key)
+            words = np.asarray(jax.random.key_data(key))  # of no mesh, and of no process
+            return self._programs(self._is_mapped(key)).init(words, jax.random.key_impl(key))
 
     def chunk(
         self, state: TrainState, calls: int | Int[Array, ""], metrics: dict[str, Mean] | None = None
@@ -124,17 +125,6 @@ class Parallel:
         """Puts a whole state, of one device or of another number of them, where this one wants it."""
         return jax.device_put(state, self._programs(self._is_mapped(state.shared.key)).shardings)
 
-    def local(self, tree: PyTree[Array]) -> PyTree[Array]:
-        """Brings arrays of these devices whole to the first device of this process; every process has to call it."""
-        if self.mesh.size == 1:
-            return tree
-        whole = self._whole(tree)
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
-
-    @functools.cached_property
-    def _whole(self) -> Callable[[Any], Any]:
-        return self.compiler(lambda tree: tree, out_shardings=NamedSharding(self.mesh, P()))
-
     def _is_mapped(self, key: Key[Array, "*seeds"]) -> bool:
         """Returns whether there is an axis of seeds, that can be spread if it has to be."""
         if key.ndim > 1 or (key.ndim == 0 and self.spread == "seeds"):
@@ -161,7 +151,11 @@ class _Programs:
             lambda spec: NamedSharding(parallel.mesh, spec), (specs, metrics), is_leaf=lambda leaf: isinstance(leaf, P)
         )
         init = jax.vmap(parallel.trainer.init) if mapped else parallel.trainer.init
-        self.init = parallel.compiler(init, out_shardings=self.shardings)
+        self.init = parallel.compiler(
+            lambda words, kind: init(jax.random.wrap_key_data(words, impl=kind)),
+            static_argnums=1,
+            out_shardings=self.shardings,
+        )
         if parallel.how == "shard_map":
             chunk = jax.shard_map(
                 self._on_device,
@@ -176,15 +170,16 @@ class _Programs:
             chunk = functools.partial(self._on_device, across=None)
         shardings = self.shardings, metrics_sharding
         self.chunk = parallel.compiler(chunk, donate_argnums=(0, 2), out_shardings=shardings)
-        self._metrics_sharding, self._shapes = metrics_sharding, None
+        self._metrics_sharding, self._zeros = metrics_sharding, None
 
     def no_metrics(self, state: TrainState) -> dict[str, Mean]:
         """Makes zeros where metrics belong; the step is traced once for their shapes."""
-        if self._shapes is None:
+        if self._zeros is None:
             step = jax.vmap(self._trainer.step) if self._mapped else self._trainer.step
-            self._shapes = jax.eval_shape(lambda state: step(state)[1], state)
-        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._shapes)
-        return jax.device_put(zeros, self._metrics_sharding)
+            shapes = jax.eval_shape(lambda state: step(state)[1], state)
+            zeros = functools.partial(jax.tree.map, lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            self._zeros = jax.jit(zeros, out_shardings=self._metrics_sharding)
+        return self._zeros()
 
     def _on_device(
         self, state: TrainState, calls: Int[Array, ""], metrics: dict[str, Mean], across: str | None = _AXIS
@@ -234,6 +229,17 @@ class _Programs:
             return TrainState(joined(state.shared, shared), joined(state.local, local)), joined(metrics, shared)
 
         return chunk
+
+
+def local_copy(tree: PyTree[Array]) -> PyTree[Array]:
+    """Brings arrays whole to one device of this process; every process that has a part of them has to call it."""
+
+    def whole(leaf):
+        if isinstance(leaf.sharding, NamedSharding) and not leaf.is_fully_replicated:
+            leaf = jax.jit(lambda leaf: leaf, out_shardings=NamedSharding(leaf.sharding.mesh, P()))(leaf)
+        return leaf.addressable_data(0) if len(leaf.sharding.device_set) > 1 else leaf
+
+    return jax.tree.map(whole, tree)
 
 
 def _check_divides(devices: int, count: int, what: str) -> None:
