@@ -44,6 +44,7 @@ def throughput(folder: Path, pairs: int):
         pieces = int(EVERY / _SECONDS_BETWEEN_SIGNALS)
         checkpoints.save(driver.saved, Progress(steps=0), "")  # orbax is imported
         checkpoints.wait()
+        cost(checkpoints, driver, saves)
         for pair in range(pairs):
             for saving in (True, False) if pair % 2 else (False, True):
                 wall, cpu = time.perf_counter(), time.process_time()
@@ -53,6 +54,8 @@ def throughput(folder: Path, pairs: int):
                         checkpoints.save(driver.saved, Progress(steps=next(saves)), "")
                 checkpoints.wait()
                 found[saving].append((time.perf_counter() - wall, time.process_time() - cpu))
+    if not pairs:
+        return
     steps = calls * pieces * trainer.steps_per_call
     for saving, name in ((False, "none"), (True, f"one every {EVERY:g} s")):
         wall, cpu = (statistics.median(each) for each in zip(*found[saving], strict=True))
@@ -62,6 +65,21 @@ def throughput(folder: Path, pairs: int):
         print(
             f"  time with / without, {name}: {statistics.median(ratios):.4f} ({min(ratios):.4f} to {max(ratios):.4f})"
         )
+
+
+def cost(checkpoints, driver, steps, saves: int = 30):
+    """Tells what a save takes of wall and CPU time, with nothing else to do."""
+    blocked, wall, cpu = 0.0, time.perf_counter(), time.process_time()
+    for _ in range(saves):
+        begin = time.perf_counter()
+        checkpoints.save(driver.saved, Progress(steps=next(steps)), "")
+        blocked += time.perf_counter() - begin
+        checkpoints.wait()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    print(
+        f"PPO, a save: training waits {blocked / saves * 1e3:.0f} ms, whole after {wall / saves * 1e3:.0f} ms; "
+        f"{cpu / saves * 1e3:.0f} ms of CPU, {cpu / saves / EVERY:.2%} of one core at one every {EVERY:g} s"
+    )
 
 
 def replay(folder: Path, capacity: int):
@@ -93,7 +111,7 @@ def replay(folder: Path, capacity: int):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=6, help="pairs of pieces; 0 for the cost of a save alone")
     parser.add_argument("--capacity", type=int, default=1_000_000)
     arguments = parser.parse_args()
     dispatch_inline()

@@ -58,7 +58,8 @@ def test_two_processes_save_what_two_and_one_load(tmp_path):
     try:
         for child in children:
             out, error = child.communicate(timeout=240)
-            assert (child.returncode, out) == (0, "as it was\n"), error
+            assert child.returncode == 0, error
+            assert out.splitlines()[-1] == "as it was"  # gloo speaks first
     finally:
         for child in children:
             child.kill()

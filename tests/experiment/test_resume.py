@@ -1,5 +1,6 @@
 """Runs that were killed or interrupted end as if they had not been."""
 
+import contextlib
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from bellmax.experiment import _compile, _drivers, _train, load_agent, main
+from bellmax.experiment._checkpoints import Checkpoints
 
 PPO = "ppo toy/chain --steps 12800 --num-envs 4 --rollout-length 16 --minibatches 2 --hidden-sizes 8"
 DQN = "dqn toy/chain --steps 2400 --num-envs 4 --batch-size 8 --warm-up 64 --capacity 512 --hidden-sizes 8"
@@ -165,6 +167,56 @@ def test_signals_save_and_resume_goes_on_from_what_is_good(whole, tmp_path, monk
     assert capsys.readouterr().out.startswith("finished already: return ")
 
 
+def keep_rows(patch):
+    patch.setattr(_train.RunFolder, "write_metrics", lambda *_: None)
+
+
+def forget_the_row_so_far(patch):
+    restore = _drivers._Compiled.restore
+
+    def forgetful(driver, load):
+        restore(driver, load)
+        driver.take_metrics()
+
+    patch.setattr(_drivers._Compiled, "restore", forgetful)
+
+
+def forget_the_replay(patch):
+    restore = _drivers._Compiled.restore
+
+    def forgetful(driver, load):
+        kept = jax.tree.map(lambda leaf: leaf.copy(), driver.state.local.kept)
+        restore(driver, load)
+        driver._state = eqx.tree_at(lambda state: state.local.kept, driver.state, kept)
+
+    patch.setattr(_drivers._Compiled, "restore", forgetful)
+
+
+def add_chunks_up(patch):
+    advance = _drivers._Compiled.advance
+
+    def apart(driver, calls):
+        before = jax.tree.map(lambda leaf: leaf.copy(), driver._metrics)
+        driver.take_metrics()
+        advance(driver, calls)
+        driver._metrics = jax.tree.map(jax.numpy.add, before, driver._metrics)
+
+    patch.setattr(_drivers._Compiled, "advance", apart)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [None, keep_rows, forget_the_row_so_far, forget_the_replay, add_chunks_up])
+def test_faults_in_going_on_are_found(whole, tmp_path, monkeypatch, fault):
+    with monkeypatch.context() as patch:
+        stop_at(patch, {100: signal.SIGTERM})  # five of the six calls of a row
+        assert main(words("dqn", tmp_path / "run")) == 0
+    if fault:
+        fault(monkeypatch)
+    assert main(["resume", str(tmp_path / "run")]) == 0
+    with contextlib.nullcontext() if fault is None else pytest.raises(AssertionError):
+        assert_same(tmp_path / "run", whole("dqn"))
+
+
 def test_failing_checkpoints_do_not_end_a_run(tmp_path, monkeypatch):
     out = tmp_path / "run"
     create = _train.RunFolder.create
@@ -173,11 +225,20 @@ def test_failing_checkpoints_do_not_end_a_run(tmp_path, monkeypatch):
         create(folder, *arguments, **settings)
         (folder.path / "checkpoints").write_text("")
 
+    save, tried = Checkpoints.save, []
+
+    def noted(checkpoints, tree, progress, rows):
+        tried.append(progress.steps)
+        save(checkpoints, tree, progress, rows)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
     monkeypatch.setattr(_train.RunFolder, "create", with_a_file_in_the_way)
     stop_at(monkeypatch, {150: signal.SIGTERM})
     with pytest.warns(UserWarning, match="a checkpoint could not be saved") as warned:
         assert main(words("ppo", out)) == 143
     assert len(warned) == 1
+    # What is left once the row that is not complete has been read must not be saved as if it were all.
+    assert tried.count(151 * 64) == 1 < len(tried)
     assert status_of(out)["steps"] == load_agent(out).steps == 151 * 64
 
 

@@ -166,15 +166,18 @@ class Run:
                 self._advance(driver, row_end - self.progress.calls)
                 self.progress = dataclasses.replace(self.progress, seconds=time.perf_counter() - start)
                 report(self.progress.steps, None)
-                if self.progress.calls < row_end:
+                if self.progress.calls < row_end and self.interruption.signal is None:
                     self._save(driver)
-            if self.progress.calls < row_end:  # whatever has come of the row belongs to the checkpoint
+            interrupted = self.progress.calls < row_end
+            if interrupted:  # what has come of the row belongs to the checkpoint, so it is saved before it is read
                 self._save(driver)
             if self.progress.calls > before:
                 self._append_rows(driver)
                 report(self.progress.steps, self.progress.episode_return)
-                if self.progress.calls == row_end:
+                if not interrupted:
                     self._save(driver)
+            if interrupted:
+                break
         self._stopped_by = self.interruption.signal
         if self.progress.calls == self.calls and self._stopped_by is not None:
             self._save(driver)
