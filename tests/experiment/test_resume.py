@@ -24,13 +24,19 @@ DQN = "dqn toy/chain --steps 2400 --num-envs 4 --batch-size 8 --warm-up 64 --cap
 SAC = "sac Pendulum-v1 --steps 800 --num-envs 4 --batch-size 8 --warm-up 64 --capacity 512 --hidden-sizes 8"
 RUNS = {"ppo": PPO, "dqn": DQN, "sac": SAC}
 
-# Each run is in a thread of one process, and slowed down, so that there is time to kill it.
+# Each run is in a thread of one process. They wait for each other to compile, and then are slow, so that none is over
+# when all are killed.
 CHILD = """
 import sys, threading, time
 from bellmax.experiment import _compile, _drivers, main
 _compile._options = lambda: {"xla_backend_optimization_level": 0}
 advance = _drivers._Compiled.advance
+together = threading.Barrier(len(sys.argv) - 1, timeout=300)
+met = set()
 def slowly(self, calls):
+    if self not in met:
+        met.add(self)
+        together.wait()
     time.sleep(0.05)
     advance(self, calls)
 _drivers._Compiled.advance = slowly
@@ -91,9 +97,11 @@ def killed_runs(folders, delay):
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, *lines], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
+    deadline = time.monotonic() + 300
     try:
         while not all(list(out.glob("checkpoints/*/manifest.json")) for out in folders.values()):
-            assert child.poll() is None, "the run ended before its first checkpoint"
+            assert child.poll() is None, "the runs ended before their first checkpoints"
+            assert time.monotonic() < deadline, "the runs make no checkpoints"
             time.sleep(0.01)
         time.sleep(delay)
     finally:
