@@ -138,11 +138,11 @@ class RunFolder:
         """Reads `status.json`."""
         return json.loads((self.path / "status.json").read_text())
 
-    def read_evaluation(self) -> dict[str, Any] | None:
-        """Reads `evaluation.json` of a run that is finished; None of any other."""
+    def read_evaluation(self, read: Callable[..., Any]) -> Any:
+        """Gives what `evaluation.json` of a run that is finished holds to a function; None of any other run."""
         try:
             if self.read_status()["state"] == "finished":
-                return json.loads((self.path / "evaluation.json").read_text())
+                return read(**json.loads((self.path / "evaluation.json").read_text()))
         except (OSError, ValueError, KeyError, TypeError):  # what cannot be read is made again
             pass
         return None

@@ -31,9 +31,9 @@ def resume_run(run: str | Path, *, last_good: bool = False, **devices: Any) -> O
     folder = RunFolder(Path(run))
     configuration, settings = folder.configuration(), dataclasses.replace(folder.settings(), **devices)
     with folder.locked():
-        finished = folder.read_evaluation()
+        finished = folder.read_evaluation(Evaluation)
         if finished is not None:
-            return Outcome(Evaluation(**finished), already=True)
+            return Outcome(finished, already=True)
         trainer = configuration.trainer(settings.workers)
         if isinstance(trainer, HostTrainer):
             raise UsageError(

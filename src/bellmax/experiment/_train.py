@@ -184,15 +184,18 @@ class Run:
                 self._advance(driver, row_end - self.progress.calls)
                 self.progress = dataclasses.replace(self.progress, seconds=time.perf_counter() - start)
                 report(self.progress.steps, None)
-                if self.progress.calls < row_end:
+                if self.progress.calls < row_end and self._stopped_by is None:
                     self._save(driver)
-            if self.progress.calls < row_end:  # whatever has come of the row belongs to the checkpoint
+            interrupted = self.progress.calls < row_end
+            if interrupted:  # what has come of the row belongs to the checkpoint, so it is saved before it is read
                 self._save(driver)
             if self.progress.calls > before:
                 self._append_rows(driver)
                 report(self.progress.steps, self.progress.episode_return)
-                if self.progress.calls == row_end:
+                if not interrupted:
                     self._save(driver)
+            if interrupted:
+                break
         return self.progress.steps
 
     def _resume(self, driver: AbstractDriver) -> None:
