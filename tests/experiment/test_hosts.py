@@ -98,7 +98,7 @@ def test_two_processes_equal_one(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["shard_map", "pmap", "jit"])
+@pytest.mark.parametrize("how", ["shard_map", "jit"])
 def test_two_processes_of_two_devices_equal_one_of_four(tmp_path, how):
     words = ["train", *SMALL, "--steps", "96", "--checkpoint-every", "0", "--how", how]
     both = ends(start_two([*words, "--out", str(tmp_path / "two"), "--check-replicas", "1"], devices=2))
@@ -126,6 +126,14 @@ def test_processes_that_were_told_different_things_do_not_begin(tmp_path, other,
         assert code == 2
         assert f"process 1 has {what} process 0" in " ".join(error.split())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_pmap_is_refused(tmp_path):
+    words = ["train", *SMALL, "--steps", "96", "--out", str(tmp_path / "run"), "--how", "pmap"]
+    for code, _, error in ends(start_two(words)):
+        assert code == 2
+        assert "pmap trains in one process; several take shard_map or jit" in error
 
 
 @pytest.mark.slow
@@ -160,8 +168,7 @@ def test_killed_process_ends_the_other_and_the_run_goes_on_alone(tmp_path):
     assert any(text in error for text in ("another process has died", "another task died", "unhealthy", "heartbeat")), (
         error
     )
-    before = status(run)["steps"]
-    assert 0 < before < 160_000
+    assert status(run)["state"] != "finished"
     finished(["resume", str(run), "--devices", "1"])
     assert status(run) == {"state": "finished", "steps": 160_000, "of": 160_000}
     assert [row["step"] for row in rows(run)] == sorted({row["step"] for row in rows(run)})

@@ -20,6 +20,8 @@ def spread_over_devices(trainer: Trainer, seeds: int, settings: Settings) -> Par
         raise UsageError(f"devices must be from 1 to {len(present)}, as many as JAX sees here; got {count}{hint}")
     if jax.process_count() > 1 and count < len(present):
         raise UsageError(f"a run of several processes takes all of their {len(present)} devices; got {count}")
+    if jax.process_count() > 1 and settings.how == "pmap":
+        raise UsageError("pmap trains in one process; several take shard_map or jit")
     spread = settings.spread or ("seeds" if seeds > 1 and seeds % count == 0 else "lanes")
     if spread == "seeds" and seeds % count:
         raise UsageError(f"seeds can be spread where the devices divide them; got {count} devices and {seeds} seeds")

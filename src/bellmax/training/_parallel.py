@@ -38,7 +38,7 @@ class Parallel:
     Attributes:
         trainer: What to run.
         devices: The devices, of all processes; None for all that JAX sees.
-        how: `shard_map`, `pmap` or `jit`.
+        how: `shard_map`, `pmap` or `jit`; with several processes not `pmap`, which knows the arrays of its own alone.
         spread: What is spread over the devices: the `lanes` of each run, or the `seeds`.
         check: Whether to look first, by types alone, for what the algorithm forgets to average across devices.
         compiler: Compiles as `jax.jit` does, whose arguments it takes.
