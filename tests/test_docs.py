@@ -24,14 +24,16 @@ def run_blocks(page: Path) -> None:
         exec(compile(block, str(page), "exec"), names)
 
 
-# It calls most functions of the core once, and each call compiles programs of its own: a minute.
+# It calls most functions of the core once, and each call compiles programs of its own: a minute. The other compiles a
+# training step once a device.
 COMPOSING = ROOT / "docs" / "composing.md"
+SLOW = [COMPOSING, ROOT / "docs" / "devices.md"]
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=pytest.mark.slow if page == COMPOSING else [], id=page.name)
+        pytest.param(page, marks=pytest.mark.slow if page in SLOW else [], id=page.name)
         for page in PAGES
         if blocks(page)
     ],
