@@ -125,6 +125,12 @@ def test_largest_priority_of_an_example_drawn_twice_counts():
         assert float(state.priorities.tree.get(jnp.array([3]))[0]) == 2
 
 
+def test_example_without_an_error_is_drawn_now_and_then():
+    replay = PrioritisedReplay(capacity=8, sample_size=4, exponent=0.5)
+    state = replay.prioritise(filled(replay, 2), sample_of(0, 1), jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(state.priorities.tree.get(jnp.arange(2)), [1e-3, 1.0], rtol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("extreme", [1e-37, 1e38])
 def test_extreme_priorities_neither_vanish_nor_overflow(extreme):

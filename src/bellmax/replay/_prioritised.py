@@ -10,8 +10,10 @@ from ._protocol import AbstractReplay, ReplayState, Sample, check_sizes, take
 from ._store import Store
 from ._sum_tree import SumTree
 
-_SMALLEST, _LARGEST = 1e-30, 1e30
-"""Between these, priorities to the power α neither vanish nor overflow when added up."""
+_SMALLEST = 1e-6
+"""ε: an example without any error is drawn now and then all the same."""
+_LARGEST = 1e30
+"""Of priorities to the power α, so that they do not overflow when added up."""
 
 
 class Priorities(eqx.Module):
@@ -102,7 +104,7 @@ class PrioritisedReplay(AbstractReplay):
         Args:
             state: The memory, as drawn from; only its priorities may have changed since.
             sample: What was drawn.
-            priority: p of each example.
+            priority: p of each example; below 1e-6 it counts as that.
 
         Returns:
             The memory.
@@ -112,7 +114,7 @@ class PrioritisedReplay(AbstractReplay):
         good = jnp.isfinite(priority) & (priority >= 0)
         if sample.mask is not None:
             good = good & jnp.all(sample.mask.reshape(-1, good.size), axis=0)
-        scaled = jnp.clip(jnp.where(good, priority, 1.0) ** self.exponent, _SMALLEST, _LARGEST)
+        scaled = jnp.minimum(jnp.maximum(jnp.where(good, priority, 1.0), _SMALLEST) ** self.exponent, _LARGEST)
         drawn = True if sample.chance is None else sample.chance > 0
         scaled = jnp.where(good & drawn, scaled, 0.0)
         priorities = state.priorities
