@@ -8,6 +8,7 @@ from .. import __version__, envs
 from ._command_check import check
 from ._command_evaluate import evaluate
 from ._command_render import render
+from ._command_sweep import sweep
 from ._command_train import train
 from ._compile import dispatch_inline
 from ._configuration import ALGORITHMS, UsageError, choose, describe
@@ -21,6 +22,7 @@ usage: bellmax COMMAND ...
 
 commands:
   train ALGORITHM ENVIRONMENT   train an agent, evaluate it and leave a run folder
+  sweep ALGORITHM ENVIRONMENT   train many configurations, each with some seeds, and compare them
   evaluate RUN                  report the return of a run's agent, with an interval
   render RUN                    draw one episode of a run's agent
   check-env NAME                check whether an environment, your own too, keeps what training relies on
@@ -31,6 +33,7 @@ commands:
 examples:
   bellmax train ppo CartPole-v1
   bellmax train ppo CartPole-v1 --seeds 5 --learning-rate linear:1e-3:0 --out runs/fast
+  bellmax sweep ppo CartPole-v1 --learning-rate 1e-4,3e-4,1e-3 --seeds 10
   bellmax evaluate runs/fast --sampled --json
   bellmax render runs/fast --out episode.gif
   bellmax check-env my_package.my_module:MyEnvironment
@@ -87,7 +90,14 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
-    commands = {"train": train, "evaluate": evaluate, "render": render, "check-env": check, "list": _list}
+    commands = {
+        "train": train,
+        "sweep": sweep,
+        "evaluate": evaluate,
+        "render": render,
+        "check-env": check,
+        "list": _list,
+    }
     return commands[choose("command", words[0], commands)](words[1:])
 
 

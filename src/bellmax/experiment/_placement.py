@@ -1,6 +1,7 @@
 """Which devices a run takes, and how."""
 
 import dataclasses
+from typing import Any
 
 import jax
 
@@ -27,8 +28,8 @@ class Placement:
     spread: str | None = None
     check_replicas: int = 0
 
-    def parallel(self, trainer: Trainer, seeds: int) -> Parallel:
-        """Spreads a trainer; raises `UsageError` where it does not fit the devices."""
+    def taken(self) -> list[Any]:
+        """Returns the devices; raises `UsageError` where there are fewer."""
         present = jax.devices()
         alone = present[0].platform == "cpu" and jax.process_count() == 1
         count = self.devices if self.devices is not None else 1 if alone else len(present)
@@ -39,10 +40,16 @@ class Placement:
             raise UsageError(f"a run of several processes takes all of their {len(present)} devices; got {count}")
         if self.check_replicas < 0:
             raise UsageError(f"check_replicas must be at least 0; got {self.check_replicas}")
+        return present[:count]
+
+    def parallel(self, trainer: Trainer, seeds: int) -> Parallel:
+        """Spreads a trainer; raises `UsageError` where it does not fit the devices."""
+        devices = self.taken()
+        count = len(devices)
         spread = self.spread or ("seeds" if seeds > 1 and seeds % count == 0 else "lanes")
         try:
             if spread == "seeds" and seeds % count:
                 raise ValueError(f"seeds can be spread where the devices divide them; got {count} and {seeds}")
-            return Parallel(trainer, present[:count], self.how, spread, compiler=compiled)  # pyright: ignore[reportArgumentType]
+            return Parallel(trainer, devices, self.how, spread, compiler=compiled)  # pyright: ignore[reportArgumentType]
         except ValueError as error:
             raise UsageError(f"{error}; --devices N takes fewer devices") from error

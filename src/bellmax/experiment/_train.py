@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +19,13 @@ from ._host_trainer import HostTrainer
 from ._placement import Placement
 from ._plot import plot_curve
 from ._progress import Report, show_progress
+from ._run_folders import RunFolders
+from ._signals import Interruption, interruptible
 
 _ROWS = 100
 """Rows of metrics in a run, for each seed."""
 _SECONDS_BETWEEN_SIGNALS = 0.5
 """How long the compiled program runs before the host looks at signals and the screen."""
-
-
-@dataclasses.dataclass
-class Interruption:
-    """Whether the user, or the machine, asked to stop, and by which signal."""
-
-    signal: int | None = None
 
 
 def train_run(
@@ -71,25 +64,21 @@ def train_run(
     folder.create(configuration, replace=replace)
     calls = configuration.steps // trainer.steps_per_call
     total = calls * trainer.steps_per_call
-    _write_status(folder, "running", 0, total)
+    write_status(folder, "running", 0, total)
     try:
-        with contextlib.ExitStack() as lanes, _interruptible() as interruption:
+        with contextlib.ExitStack() as lanes, interruptible() as interruption:
             if isinstance(trainer, HostTrainer):
                 trainer = lanes.enter_context(opened(trainer))
             state, done = _train(trainer, configuration, placement, folder, calls, interruption)
-            folder.save_agent(state)
-            rows = folder.read_metrics()
-            if rows:
-                title = f"{configuration.algorithm} on {configuration.environment}"
-                plot_curve(rows, title, folder.path / "curve.png")
+            save_results(folder, configuration, state)
             if interruption.signal is not None:
-                _write_status(folder, "interrupted", done, total)
+                write_status(folder, "interrupted", done, total)
                 return None, interruption.signal
             evaluation = evaluate_agent(
                 trainer, state.shared.algorithm, steps=done, key=configuration.key, episodes=episodes
             )
             folder.write_json("evaluation.json", dataclasses.asdict(evaluation))
-            _write_status(folder, "finished", done, total)
+            write_status(folder, "finished", done, total)
             return evaluation, None
     except BaseException as error:
         ended = {"state": "interrupted"} if isinstance(error, KeyboardInterrupt) else {"state": "failed"}
@@ -118,7 +107,7 @@ def _train(
                         report(before + steps, episode_return)
 
                     try:
-                        steps = _run(driver, folder, calls, trainer.steps_per_call, interruption, report_here)
+                        steps = drive(driver, folder, calls, trainer.steps_per_call, interruption, report_here)
                     except HostEnvironmentError:  # what was learned before it is whole
                         states.append(driver.state)
                         raise
@@ -131,9 +120,9 @@ def _train(
     return join_states(trainer, states, keys), steps
 
 
-def _run(
+def drive(
     driver: AbstractDriver,
-    folder: RunFolder,
+    folder: RunFolder | RunFolders,
     calls: int,
     steps_per_call: int,
     interruption: Interruption,
@@ -156,7 +145,7 @@ def _run(
             steps = done * steps_per_call
             rows = _rows(driver.take_metrics(), steps, time.perf_counter() - start, driver.seeds)
             folder.append_metrics(rows)
-            _write_status(folder, "running", steps, calls * steps_per_call)
+            write_status(folder, "running", steps, calls * steps_per_call)
             returns = [row["episode_return"] for row in rows if np.isfinite(row["episode_return"])]
             report(steps, float(np.mean(returns)) if returns else None)
     return done * steps_per_call
@@ -173,25 +162,14 @@ def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[int]
     ]
 
 
-def _write_status(folder: RunFolder, state: str, steps: int, total: int) -> None:
+def save_results(folder: RunFolder, configuration: Configuration, state: TrainState) -> None:
+    """Saves the agent and draws the learning curve."""
+    folder.save_agent(state)
+    rows = folder.read_metrics()
+    if rows:
+        plot_curve(rows, f"{configuration.algorithm} on {configuration.environment}", folder.path / "curve.png")
+
+
+def write_status(folder: RunFolder | RunFolders, state: str, steps: int, total: int) -> None:
+    """Says in `status.json` how far a run is."""
     folder.write_json("status.json", {"state": state, "steps": steps, "of": total})
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[Interruption]:
-    """Turns the first SIGINT or SIGTERM into a wish; the second SIGINT is Python's own again."""
-    interruption = Interruption()
-
-    def on_signal(number, _):
-        interruption.signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    try:
-        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # only the main thread may set handlers
-        before = {}
-    try:
-        yield interruption
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

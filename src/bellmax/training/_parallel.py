@@ -77,18 +77,19 @@ class Parallel:
         devices = jax.devices() if self.devices is None else self.devices
         return Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
 
-    def init(self, key: Key[Array, "*seeds"]) -> TrainState:
+    def init(self, key: Key[Array, "*seeds"], knobs: PyTree[Array] | None = None) -> TrainState:
         """Makes the state of a run, or of several, where it belongs.
 
         Args:
             key: Of one run, or one a seed.
+            knobs: Hyperparameters, as `Trainer.init` takes them; with a leading axis of seeds if the key has one.
 
         Returns:
             The state, as `trainer.init` makes it; with a leading axis of seeds if the key has one.
         """
         with jax.set_mesh(self.mesh):  # and not another, should one be set
-            key = jax.device_put(key, NamedSharding(self.mesh, P()))
-            return self._programs(self._is_mapped(key)).init(key)
+            key, knobs = jax.device_put((key, knobs), NamedSharding(self.mesh, P()))
+            return self._programs(self._is_mapped(key)).init(key, knobs)
 
     def chunk(self, state: TrainState, calls: int | Int[Array, ""]) -> tuple[TrainState, dict[str, Mean]]:
         """Takes a number of trainer steps and adds their metrics up.
