@@ -104,7 +104,8 @@ def _kept(names: list[str]) -> list[str]:
 
 
 def _content_of(base: Configuration, values: Mapping[str, Sequence[Any]], episodes: int) -> dict[str, Any]:
-    return _normal({"base": base.as_json(), "values": dict(values), "episodes": episodes})
+    texts = {name: [as_text(value) for value in each] for name, each in values.items()}
+    return _normal({"base": base.as_json(), "values": texts, "episodes": episodes})
 
 
 def _normal(content: dict[str, Any]) -> dict[str, Any]:

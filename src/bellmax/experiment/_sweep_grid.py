@@ -57,13 +57,14 @@ def as_text(value: Any) -> str:
 
 
 def as_number(value: Any) -> float | None:
-    """Returns a value as a number, a schedule's text too where it is one; None where it is none."""
+    """Returns a value as a number, a schedule's text too where it is one; None where it is no finite one."""
     if isinstance(value, bool | list | tuple):
         return None
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _changed(base: Configuration, point: dict[str, Any]) -> Configuration:

@@ -48,9 +48,8 @@ def _draw_curve(axes: Any, rows: Sequence[SweepRow], name: str) -> None:
     rows = sorted(rows, key=lambda row: as_number(row.knobs[name]) or 0.0)
     x = np.array([as_number(row.knobs[name]) for row in rows], float)
     means, lows, highs = (np.array([getattr(row, what) for row in rows]) for what in ("mean", "low", "high"))
-    for place, row in zip(x, rows, strict=True):
-        dots = row.evaluation.seed_means
-        axes.plot([place] * len(dots), dots, "o", color="tab:blue", alpha=0.3, markersize=4, markeredgewidth=0)
+    dots = [(place, mean) for place, row in zip(x, rows, strict=True) for mean in row.evaluation.seed_means]
+    axes.plot(*zip(*dots, strict=True), "o", color="tab:blue", alpha=0.3, markersize=5, label="a seed")
     axes.errorbar(
         x, means, yerr=[means - lows, highs - means], color="tab:blue", marker="o", linewidth=2, capsize=4,
         label="mean and 95 % interval",
@@ -59,7 +58,7 @@ def _draw_curve(axes: Any, rows: Sequence[SweepRow], name: str) -> None:
         axes.set_xscale("log")
         axes.minorticks_off()
     if len(x) <= 10:
-        axes.set_xticks(x, [as_text(float(each)) for each in x])
+        axes.set_xticks(x, [as_text(row.knobs[name]) for row in rows])
     axes.set(xlabel=_label(name), ylabel="return")
     axes.grid(alpha=0.3)
     axes.legend()
@@ -79,7 +78,7 @@ def _draw_map(figure: Any, axes: Any, rows: Sequence[SweepRow], names: list[str]
             text = f"{mean:.1f}" if math.isfinite(mean) else "–"
             axes.text(j, i, text, ha="center", va="center", color="white" if mean < middle else "black", fontsize=8)
     axes.set_yticks(range(len(down)), down)
-    axes.set_xticks(range(len(right)), right, rotation=45 if max(map(len, right)) > 6 else 0)
+    axes.set_xticks(range(len(right)), right, rotation=45 if sum(map(len, right)) > 40 else 0)
     axes.set(ylabel=_label(names[0]), xlabel=_label(names[1]))
 
 

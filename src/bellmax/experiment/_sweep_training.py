@@ -32,7 +32,7 @@ class SweepInterrupted(KeyboardInterrupt):
     """
 
     def __init__(self, signal: int):
-        super().__init__(signal)
+        super().__init__(f"stopped by signal {signal}")
         self.signal = signal
 
 
