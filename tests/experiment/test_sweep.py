@@ -9,6 +9,7 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -182,6 +183,25 @@ def test_members_are_configurations_times_seeds_and_pad_with_themselves():
     for seed in range(2):
         wanted = jax.random.key_data(jax.random.fold_in(jax.random.key(0), seed))
         np.testing.assert_array_equal(words[seed::2], np.tile(wanted, (3, 1)))
+
+
+def test_knobs_are_there_when_a_run_starts_and_the_state_carries_them():
+    (program,) = programs_of(dict(enumerate(grid(small(objective="kl"), {"kl_coefficient": [0.5, 2.0]}))))
+    shared = laws.fast_jit(jax.vmap(program.trainer.init))(*program.members([0, 1], 4)).shared
+    np.testing.assert_array_equal(shared.algorithm.kl_coefficient, [0.5, 0.5, 2.0, 2.0])
+    np.testing.assert_array_equal(shared.knobs.kl_coefficient, [0.5, 0.5, 2.0, 2.0])
+
+
+def test_knobs_are_there_in_evaluation():
+    (program,) = programs_of(dict(enumerate(grid(small("td", seeds=1), {"epsilon": [0.0, 1.0]}))))
+    keys, knobs = program.members([0, 1], 2)
+    state = laws.fast_jit(jax.vmap(program.trainer.init))(keys, knobs).shared.algorithm
+    table = jax.tree.leaves(state)[0]
+    assert table.shape == (2, 3, 1)
+    best = eqx.tree_at(lambda each: jax.tree.leaves(each)[0], state, jnp.ones_like(table).at[:, 2].set(2.0))
+    play = evaluations.player(program.trainer, best, episodes=32, explore=True)
+    returns = np.asarray(play(best, keys, np.float32(0), knobs).episode_return)
+    assert [set(each) for each in returns] == [{1.0}, {0.0, 0.5, 1.0}]  # what the arms pay
 
 
 @pytest.mark.parametrize(
