@@ -173,6 +173,12 @@ def test_numbers_share_a_program_and_sizes_switches_and_schedules_do_not():
     assert plan.splitlines()[4] == "  program 4: learning-rate linear:1:0, linear:1:0.5; hidden-sizes 6"
 
 
+def test_what_a_run_is_made_of_has_programs_of_its_own():
+    programs = programs_of(dict(enumerate(grid(small(), {"num_envs": [2, 4], "steps": [128, 256]}))))
+    made = [(each.trainer.num_envs, each.configurations[0].steps, each.places) for each in programs]
+    assert made == [(2, 128, [0]), (2, 256, [1]), (4, 128, [2]), (4, 256, [3])]
+
+
 def test_members_are_configurations_times_seeds_and_pad_with_themselves():
     configurations = dict(enumerate(grid(small(seeds=2), {"discount": [0.5, 0.6, 0.7], "gae_lambda": [0.8, 0.9]})))
     (program,) = programs_of(configurations)
