@@ -15,5 +15,8 @@ from ._resume import resume_run as resume_run
 from ._settings import Settings as Settings
 from ._statistics import bootstrap_interval as bootstrap_interval
 from ._statistics import interquartile_mean as interquartile_mean
+from ._sweep import sweep as sweep
+from ._sweep_table import SweepRow as SweepRow
+from ._sweep_training import SweepInterrupted as SweepInterrupted
 from ._train import train_run as train_run
 from ._workers import WorkerError as WorkerError

@@ -12,6 +12,7 @@ from ._command_check import check
 from ._command_evaluate import evaluate
 from ._command_render import render
 from ._command_resume import resume
+from ._command_sweep import sweep
 from ._command_train import train
 from ._compile import dispatch_inline
 from ._configuration import ALGORITHMS, UsageError, choose, describe
@@ -27,6 +28,7 @@ usage: bellmax COMMAND ...
 commands:
   train ALGORITHM ENVIRONMENT   train an agent, evaluate it and leave a run folder
   resume RUN                    go on with a run that was killed or interrupted
+  sweep ALGORITHM ENVIRONMENT   train many configurations, each with some seeds, and compare them
   evaluate RUN                  report the return of a run's agent, with an interval
   render RUN                    draw one episode of a run's agent
   check-env NAME                check whether an environment, your own too, keeps what training relies on
@@ -37,6 +39,7 @@ commands:
 examples:
   bellmax train ppo CartPole-v1
   bellmax train ppo CartPole-v1 --seeds 5 --learning-rate linear:1e-3:0 --out runs/fast
+  bellmax sweep ppo CartPole-v1 --learning-rate 1e-4,3e-4,1e-3 --seeds 10
   bellmax evaluate runs/fast --sampled --json
   bellmax render runs/fast --out episode.gif
   bellmax check-env my_package.my_module:MyEnvironment
@@ -112,6 +115,7 @@ def _dispatch(words: list[str]) -> int:
     commands = {
         "train": train,
         "resume": resume,
+        "sweep": sweep,
         "evaluate": evaluate,
         "render": render,
         "check-env": check,

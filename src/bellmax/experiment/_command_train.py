@@ -45,21 +45,13 @@ def train(words: list[str]) -> int:
         raise UsageError(f"train takes an algorithm and an environment; {names[2]!r} is one word too many")
     if len(names) == 1 and not asks_help(flags):
         raise UsageError(f"train {algorithm} needs an environment; `bellmax list` names them")
-    environment = _known(names[1]) if len(names) == 2 else ""
+    environment = known_environment(names[1]) if len(names) == 2 else ""
     preset = preset_of(algorithm, environment, value_of("--preset", flags))
     out = Path("runs") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
     options, extra = parse(_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
     if extra:
         raise UsageError(f"train takes an algorithm and an environment; {extra[0]!r} is one word too many")
-    configuration = Configuration(
-        algorithm,
-        environment,
-        options.steps,
-        options.num_envs,
-        options.seeds,
-        options.key,
-        {name: getattr(options, name) for name in hyperparameters_of(algorithm)},
-    )
+    configuration = configuration_of(algorithm, environment, options)
     outcome = train_run(
         configuration,
         options.out,
@@ -81,7 +73,16 @@ def report(outcome: Outcome, run: Path) -> int:
     return outcome.exit_code
 
 
-def _known(environment: str) -> str:
+def configuration_of(algorithm: str, environment: str, options: Any) -> Configuration:
+    """Makes the configuration that some flags stand for."""
+    hyperparameters = {name: getattr(options, name) for name in hyperparameters_of(algorithm)}
+    return Configuration(
+        algorithm, environment, options.steps, options.num_envs, options.seeds, options.key, hyperparameters
+    )
+
+
+def known_environment(environment: str) -> str:
+    """Returns the name of an environment that there is; refuses others."""
     try:
         envs.check_name(environment)
     except (ValueError, RuntimeError) as error:
@@ -91,8 +92,17 @@ def _known(environment: str) -> str:
 
 def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
     """Makes the flags of `train`: those of every run, and the algorithm's hyperparameters with the preset's values."""
-    types = {RealScalarLike: float, Scheduled: str}
-    run = [
+    description = (
+        f"Trains {algorithm} and leaves a run folder: config.json, metrics.jsonl, status.json, checkpoints/, agent/, "
+        "evaluation.json and curve.png. Ctrl-C saves a checkpoint and the agent as it is; `bellmax resume` goes on."
+    )
+    flags = [*run_flags(preset, out), *learning_flags(algorithm, preset)]
+    return dataclasses.make_dataclass("TrainOptions", flags, namespace={"__doc__": description})
+
+
+def run_flags(preset: dict[str, Any], out: Path) -> list[Any]:
+    """Describes the flags that every algorithm has."""
+    return [
         flag("steps", int, preset["steps"], "Environment steps of each seed; whole updates within them."),
         flag("num_envs", int, preset["num_envs"], "Environments that act at once."),
         flag("seeds", int, 1, "Number of seeds, trained in one compiled program, or outside JAX one after another."),
@@ -116,14 +126,14 @@ def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
             "Environment whose tuned values to take, or `none`; without it the environment's own, shown here.",
         ),
     ]
-    learning = []
+
+
+def learning_flags(algorithm: str, preset: dict[str, Any]) -> list[Any]:
+    """Describes the algorithm's hyperparameters, with the preset's values."""
+    types, flags = {RealScalarLike: float, Scheduled: str}, []
     for name, each in hyperparameters_of(algorithm).items():
         kind = types.get(each.type, each.type)
         default = kind(preset[name]) if kind in (str, float) else preset[name]
         schedule = " A number, or linear:FROM:TO[:UNTIL]." if each.type == Scheduled else ""
-        learning.append(flag(name, kind, default, each.help + schedule))
-    description = (
-        f"Trains {algorithm} and leaves a run folder: config.json, metrics.jsonl, status.json, checkpoints/, agent/, "
-        "evaluation.json and curve.png. Ctrl-C saves a checkpoint and the agent as it is; `bellmax resume` goes on."
-    )
-    return dataclasses.make_dataclass("TrainOptions", [*run, *learning], namespace={"__doc__": description})
+        flags.append(flag(name, kind, default, each.help + schedule))
+    return flags

@@ -72,12 +72,8 @@ class Configuration:
             raise UsageError(f"seeds must be at least 1; got {self.seeds}")
         check_key(self.key)
 
-    def trainer(self, workers: int = 0) -> Trainer | HostTrainer:
-        """Makes the trainer; a wrong value raises `UsageError`.
-
-        Args:
-            workers: Processes that step the environments, where those are not JAX.
-        """
+    def make_algorithm(self) -> algorithms.AbstractAlgorithm:
+        """Makes the algorithm; a value that its constructor refuses raises `UsageError`."""
         kind = ALGORITHMS[choose("algorithm", self.algorithm, ALGORITHMS)]
         known = hyperparameters_of(self.algorithm)
         values = {}
@@ -86,13 +82,25 @@ class Configuration:
                 scheduled = known[choose("hyperparameter", name, known)].type is Scheduled
                 values[name] = parse_schedule(str(value), self.steps) if scheduled else value
                 values[name] = tuple(values[name]) if isinstance(values[name], list) else values[name]
+            return kind(**values)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UsageError(str(error)) from error
+
+    def trainer(self, workers: int = 0) -> Trainer | HostTrainer:
+        """Makes the trainer; a wrong value raises `UsageError`.
+
+        Args:
+            workers: Processes that step the environments, where those are not JAX.
+        """
+        algorithm = self.make_algorithm()
+        try:
             environment = envs.make(self.environment)
             # Spaces, sizes and knobs that do not fit show here.
             if isinstance(environment, envs.AbstractHostEnvironment):
-                trainer = HostTrainer(kind(**values), environment, self.num_envs, workers)
+                trainer = HostTrainer(algorithm, environment, self.num_envs, workers)
                 _ = trainer.programs
             else:
-                trainer = Trainer(kind(**values), environment, self.num_envs)
+                trainer = Trainer(algorithm, environment, self.num_envs)
                 eqx.filter_eval_shape(lambda key: trainer.step(trainer.init(key)), jax.random.key(0))
         except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
 from .._core import Mean
 from ..training import Local, Parallel, Trainer, TrainState, assert_replicated, local_copy
@@ -67,7 +67,7 @@ def drivers_of(
 ) -> Iterator[AbstractDriver]:
     """Yields what trains the seeds, in their order."""
     if isinstance(trainer, Trainer):
-        yield _Compiled(spread_over_devices(trainer, len(keys), settings), keys, settings.check_replicas)
+        yield Compiled(spread_over_devices(trainer, len(keys), settings), keys, settings.check_replicas)
     else:
         for seed in range(len(keys)):
             yield _Host(trainer, seed, keys[seed])
@@ -93,24 +93,39 @@ def join_states(trainer: Trainer | HostTrainer, states: list[TrainState], keys: 
     return TrainState(shared, Local(OUTSIDE))
 
 
-class _Compiled(AbstractDriver):
-    """All seeds in one compiled program, on one device or spread over several."""
+class Compiled(AbstractDriver):
+    """All seeds in one compiled program, on one device or spread over several.
 
-    def __init__(self, parallel: Parallel, keys: Key[Array, " seeds"], check_replicas: int):
+    With knobs each seed has hyperparameters of its own. It may be entered again, after `begin_with` others: the program
+    stays compiled.
+    """
+
+    def __init__(
+        self, parallel: Parallel, keys: Key[Array, " seeds"], check_replicas: int, knobs: PyTree[Array] | None = None
+    ):
         self.seeds = list(range(len(keys)))
-        self._parallel, self._keys = parallel, keys
+        self._parallel, self._chunk = parallel, None
         self._check_every, self._unchecked = check_replicas, 0
+        self.begin_with(keys, knobs)
+
+    def begin_with(self, keys: Key[Array, " seeds"], knobs: PyTree[Array] | None) -> None:
+        """Says what to begin with when this is entered; as many as before."""
+        self._keys, self._knobs = keys, knobs
+        self._state: Any = None  # what another state leaves is free before the next one is made
+        self._metrics: Any = None
 
     def __enter__(self):
-        self._state = self._parallel.init(self._keys)
+        self._state = self._parallel.init(self._keys, self._knobs)
         self._metrics = self._parallel.no_metrics(self._state)
-        self._chunk = self._parallel.lower(self._state, self._metrics).compile()
+        if self._chunk is None:
+            self._chunk = self._parallel.lower(self._state, self._metrics).compile()
         return self
 
     def __exit__(self, *_):
         pass
 
     def advance(self, calls):
+        assert self._chunk is not None
         while calls > 0:
             piece = min(calls, self._check_every - self._unchecked) if self._check_every else calls
             self._state, self._metrics = jax.block_until_ready(self._chunk(self._state, piece, self._metrics))

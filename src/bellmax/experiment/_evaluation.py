@@ -1,12 +1,14 @@
 """The return of a trained agent, with an interval."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
 from ..training import Episodes, Trainer, evaluate
 from ._compile import compiled
@@ -73,15 +75,25 @@ def evaluate_agent(
     Returns:
         The figures.
     """
-    seeds = seeds_of(state)
-    stream = jax.random.fold_in(jax.random.key(key), _EVALUATION_STREAM)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(stream, jnp.arange(seeds))
+    keys = evaluation_keys(key, seeds_of(state))
     step = jnp.asarray(steps, float)
     if isinstance(trainer, HostTrainer):
         played = evaluate_on_host(trainer, state, step=step, keys=keys, episodes=episodes, explore=sampled)
     else:
-        played = _evaluate_seeds(trainer, state, step=step, keys=keys, episodes=episodes, explore=sampled)
+        played = player(trainer, state, episodes=episodes, explore=sampled)(state, keys, step)
+    return summary(played, key=key, sampled=sampled)
+
+
+def evaluation_keys(key: int, seeds: int) -> Key[Array, " seeds"]:
+    """Returns the key of each seed's episodes."""
+    stream = jax.random.fold_in(jax.random.key(key), _EVALUATION_STREAM)
+    return jax.vmap(jax.random.fold_in, (None, 0))(stream, jnp.arange(seeds))
+
+
+def summary(played: Episodes, *, key: int, sampled: bool = False) -> Evaluation:
+    """Makes the figures out of the episodes of some seeds; `key` is that of `evaluate_agent`."""
     returns = np.asarray(played.episode_return, np.float64)
+    seeds, episodes = returns.shape
     means = returns.mean(axis=1)
     low, high = bootstrap_interval(means if seeds > 1 else returns[0], seed=key)
     unfinished = int(np.sum(~np.asarray(played.finished)))
@@ -90,21 +102,24 @@ def evaluate_agent(
     )
 
 
-def _evaluate_seeds(trainer: Trainer, state: Any, *, step, keys, episodes: int, explore: bool) -> Episodes:
-    """Plays with all seeds' policies in one compiled program."""
-    arrays, rest = eqx.partition(state, eqx.is_array)
+def player(trainer: Trainer, like: Any, *, episodes: int, explore: bool = False) -> Callable[..., Episodes]:
+    """Returns what plays with many policies in one compiled program.
 
-    @compiled
-    @jax.vmap
-    def play(arrays, key):
-        return evaluate(
-            trainer.algorithm,
-            trainer.environment,
-            eqx.combine(arrays, rest),
-            step=step,
-            key=key,
-            episodes=episodes,
-            explore=explore,
-        )
+    Args:
+        trainer: Its algorithm and environment.
+        like: An algorithm's state, for what in it is no array.
+        episodes: Episodes of each policy.
+        explore: Whether to sample the policy; else its mode is taken.
 
-    return play(arrays, keys)
+    Returns:
+        A function of the states, the keys, the count of environment steps and the knobs, or None; all but the count
+        have a leading axis of policies.
+    """
+    rest = eqx.filter(like, eqx.is_array, inverse=True)
+
+    def play(arrays, key, step, knobs):
+        algorithm, state = trainer.with_knobs(knobs).algorithm, eqx.combine(arrays, rest)
+        return evaluate(algorithm, trainer.environment, state, step=step, key=key, episodes=episodes, explore=explore)
+
+    program = compiled(jax.vmap(play, (0, 0, None, 0)))
+    return lambda state, keys, step, knobs=None: program(eqx.filter(state, eqx.is_array), keys, step, knobs)

@@ -2,9 +2,30 @@
 
 import math
 
-import optax
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from .._core import Scheduled
+from .._core import RealScalarLike, Scheduled
+
+
+class Linear(eqx.Module):
+    """A straight line, then a constant. Its numbers may be arrays, so that schedules can be swept in one program.
+
+    Attributes:
+        first: Value at the start.
+        last: Value from `duration` on.
+        duration: Environment steps; above 0.
+    """
+
+    first: RealScalarLike
+    last: RealScalarLike
+    duration: RealScalarLike
+
+    def __call__(self, step: Float[Array, ""]) -> RealScalarLike:
+        """Returns the value at a count of environment steps."""
+        left = 1 - jnp.clip(step, 0, self.duration) / self.duration
+        return (self.first - self.last) * left + self.last
 
 
 def parse_schedule(text: str, total_steps: int) -> Scheduled:
@@ -39,4 +60,4 @@ def parse_schedule(text: str, total_steps: int) -> Scheduled:
     until = values[2] if len(values) == 3 else 1.0
     if until <= 0:
         raise ValueError(f"a schedule must last longer than nothing; got {text!r}")
-    return optax.linear_schedule(values[0], values[1], max(1, round(until * total_steps if until <= 1 else until)))
+    return Linear(values[0], values[1], max(1, round(until * total_steps if until <= 1 else until)))

@@ -117,7 +117,7 @@ class Learner:
                 self.algorithm, shared.algorithm, batch, step=step, key=key, axis_name=axis_name
             )
             kept = Kept(accumulators=feedback.accumulators)
-        shared = Shared(algorithm, shared.steps + self.steps_per_call, shared.key)
+        shared = dataclasses.replace(shared, algorithm=algorithm, steps=shared.steps + self.steps_per_call)
         return shared, kept, pmean(metrics, axis_name)
 
     @property

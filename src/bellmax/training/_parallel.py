@@ -78,18 +78,19 @@ class Parallel:
         devices = jax.devices() if self.devices is None else self.devices
         return Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
 
-    def init(self, key: Key[Array, "*seeds"]) -> TrainState:
+    def init(self, key: Key[Array, "*seeds"], knobs: PyTree[Array] | None = None) -> TrainState:
         """Makes the state of a run, or of several, where it belongs.
 
         Args:
             key: Of one run, or one a seed.
+            knobs: Hyperparameters, as `Trainer.init` takes them; with a leading axis of seeds if the key has one.
 
         Returns:
             The state, as `trainer.init` makes it; with a leading axis of seeds if the key has one.
         """
         with jax.set_mesh(self.mesh):  # and not another, should one be set
             words = np.asarray(jax.random.key_data(key))  # of no mesh, and of no process
-            return self._programs(self._is_mapped(key)).init(words, jax.random.key_impl(key))
+            return self._programs(self._is_mapped(key)).init(words, knobs, jax.random.key_impl(key))
 
     def chunk(
         self, state: TrainState, calls: int | Int[Array, ""], metrics: dict[str, Mean] | None = None
@@ -152,8 +153,8 @@ class _Programs:
         )
         init = jax.vmap(parallel.trainer.init) if mapped else parallel.trainer.init
         self.init = parallel.compiler(
-            lambda words, kind: init(jax.random.wrap_key_data(words, impl=kind)),
-            static_argnums=1,
+            lambda words, knobs, kind: init(jax.random.wrap_key_data(words, impl=kind), knobs),
+            static_argnums=2,
             out_shardings=self.shardings,
         )
         if parallel.how == "shard_map":

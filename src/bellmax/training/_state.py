@@ -15,11 +15,13 @@ class Shared(eqx.Module):
         algorithm: The algorithm's state.
         steps: Environment steps so far, over all lanes.
         key: The run's key; every step derives its own from it and from `steps`.
+        knobs: Hyperparameters as arrays, in place of the trainer's; None where the trainer's hold.
     """
 
     algorithm: Any
     steps: Counter
     key: Key[Array, ""]
+    knobs: Any = None
 
 
 class Lane(eqx.Module):

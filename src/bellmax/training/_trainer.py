@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 
+import equinox as eqx
 import jax
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
 from .._core import Mean, lane_keys
 from ..algorithms import AbstractAlgorithm
@@ -56,16 +57,32 @@ class Trainer:
         """Environment steps of one `step`."""
         return self.learner.steps_per_call
 
-    def init(self, key: Key[Array, ""]) -> TrainState:
+    def with_knobs(self, knobs: PyTree[Array] | None) -> "Trainer":
+        """Returns a trainer with other hyperparameters.
+
+        Args:
+            knobs: An algorithm with an array for each hyperparameter that is another, and None for every other leaf,
+                as `eqx.partition` makes it; or None. The arrays may be traced.
+        """
+        if knobs is None:
+            return self
+        return dataclasses.replace(self, algorithm=eqx.combine(knobs, self.algorithm))
+
+    def init(self, key: Key[Array, ""], knobs: PyTree[Array] | None = None) -> TrainState:
         """Makes the state of a run.
 
         Args:
             key: Everything random in the run comes from it.
+            knobs: Hyperparameters of this run, as `with_knobs` takes them; the state carries them. `jax.vmap` over both
+                arguments trains several hyperparameters at once.
 
         Returns:
             The state, of all lanes of all devices. Make it under `jit`, so that no two leaves share a buffer and it can
             be donated.
         """
+        if knobs is not None:
+            state = self.with_knobs(knobs).init(key)
+            return TrainState(dataclasses.replace(state.shared, knobs=knobs), state.local)
         network_key, reset_key, run_key = run_keys(key)
         keys = lane_keys(reset_key, self.num_envs)
         lanes = jax.vmap(lambda key: start_lane(self.algorithm, self.environment, key))(keys)
@@ -86,12 +103,13 @@ class Trainer:
             several steps up and read `.value`.
         """
         shared, local = state.shared, state.local
-        collect_key, learn_key = self.learner.keys(shared)
-        length = self.algorithm.requirements.rollout_length
-        lanes, transitions, episodes = self._collect(
+        trainer = self.with_knobs(shared.knobs)
+        collect_key, learn_key = trainer.learner.keys(shared)
+        length = trainer.algorithm.requirements.rollout_length
+        lanes, transitions, episodes = trainer._collect(
             shared, local.lanes, length=length, key=collect_key, axis_name=axis_name
         )
-        shared, kept, metrics = self.learner.learn(
+        shared, kept, metrics = trainer.learner.learn(
             shared, local.kept, transitions, local.lanes.memory, key=learn_key, axis_name=axis_name
         )
         return TrainState(shared, Local(lanes, kept)), episodes | metrics
