@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from bellmax.experiment import _compile, _drivers, _train, load_agent, main
+from bellmax.experiment import _compile, _drive, _drivers, _train, load_agent, main
 from bellmax.experiment._checkpoints import Checkpoints
 
 PPO = "ppo toy/chain --steps 12800 --num-envs 4 --rollout-length 16 --minibatches 2 --hidden-sizes 8"
@@ -30,7 +30,7 @@ CHILD = """
 import sys, threading, time
 from bellmax.experiment import _compile, _drivers, main
 _compile._options = lambda: {"xla_backend_optimization_level": 0}
-advance = _drivers._Compiled.advance
+advance = _drivers.Compiled.advance
 together = threading.Barrier(len(sys.argv) - 1, timeout=300)
 met = set()
 def slowly(self, calls):
@@ -39,7 +39,7 @@ def slowly(self, calls):
         together.wait()
     time.sleep(0.05)
     advance(self, calls)
-_drivers._Compiled.advance = slowly
+_drivers.Compiled.advance = slowly
 threads = [threading.Thread(target=main, args=(words.split(),)) for words in sys.argv[1:]]
 for step in (threading.Thread.start, threading.Thread.join):
     for thread in threads:
@@ -132,7 +132,7 @@ def test_runs_killed_at_random_moments_end_as_if_they_had_not_been(whole, tmp_pa
 
 def stop_at(monkeypatch, signals):
     """Sends this process signals at some calls of the driver, each call a trainer step."""
-    advance, count = _drivers._Compiled.advance, iter(range(10**6))
+    advance, count = _drivers.Compiled.advance, iter(range(10**6))
 
     def counted(driver, calls):
         advance(driver, calls)
@@ -140,8 +140,8 @@ def stop_at(monkeypatch, signals):
         if number is not None:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(_train, "_SECONDS_BETWEEN_SIGNALS", 0)
-    monkeypatch.setattr(_drivers._Compiled, "advance", counted)
+    monkeypatch.setattr(_drive, "_SECONDS_BETWEEN_SIGNALS", 0)
+    monkeypatch.setattr(_drivers.Compiled, "advance", counted)
 
 
 def status_of(run):
@@ -180,28 +180,28 @@ def keep_rows(patch):
 
 
 def forget_the_row_so_far(patch):
-    restore = _drivers._Compiled.restore
+    restore = _drivers.Compiled.restore
 
     def forgetful(driver, load):
         restore(driver, load)
         driver.take_metrics()
 
-    patch.setattr(_drivers._Compiled, "restore", forgetful)
+    patch.setattr(_drivers.Compiled, "restore", forgetful)
 
 
 def forget_the_replay(patch):
-    restore = _drivers._Compiled.restore
+    restore = _drivers.Compiled.restore
 
     def forgetful(driver, load):
         kept = jax.tree.map(lambda leaf: leaf.copy(), driver.state.local.kept)
         restore(driver, load)
         driver._state = eqx.tree_at(lambda state: state.local.kept, driver.state, kept)
 
-    patch.setattr(_drivers._Compiled, "restore", forgetful)
+    patch.setattr(_drivers.Compiled, "restore", forgetful)
 
 
 def add_chunks_up(patch):
-    advance = _drivers._Compiled.advance
+    advance = _drivers.Compiled.advance
 
     def apart(driver, calls):
         before = jax.tree.map(lambda leaf: leaf.copy(), driver._metrics)
@@ -209,7 +209,7 @@ def add_chunks_up(patch):
         advance(driver, calls)
         driver._metrics = jax.tree.map(jax.numpy.add, before, driver._metrics)
 
-    patch.setattr(_drivers._Compiled, "advance", apart)
+    patch.setattr(_drivers.Compiled, "advance", apart)
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 
+from bellmax.experiment import _drive, load_agent, main
 from bellmax.experiment import _train as training_run
-from bellmax.experiment import load_agent, main
 
 SMALL = ["--steps", "2048", "--rollout-length", "16", "--num-envs", "4", "--hidden-sizes", "8", "--episodes", "8"]
 FAST = ["--learning-rate", "3e-2", "--seeds", "2"]
@@ -177,7 +177,7 @@ def test_damaged_folders_are_named(run, tmp_path, damage, words, capsys):
 
 
 def test_ctrl_c_saves_the_agent_and_says_how_far_it_came(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_run, "_SECONDS_BETWEEN_SIGNALS", 0.05)
+    monkeypatch.setattr(_drive, "_SECONDS_BETWEEN_SIGNALS", 0.05)
     write = training_run.RunFolder.append_metrics
 
     def interrupt_after_first_row(folder, rows):

@@ -238,7 +238,7 @@ def swept(tmp_path_factory):
     out, lowered = tmp_path_factory.mktemp("sweeps") / "bandit", []
     with pytest.MonkeyPatch.context() as patch:
         lower = Parallel.lower
-        patch.setattr(Parallel, "lower", lambda self, state: lowered.append(1) or lower(self, state))
+        patch.setattr(Parallel, "lower", lambda self, *state: lowered.append(1) or lower(self, *state))
         assert main([*RUN, *LISTS, "--at-once", "4", "--out", str(out)]) == 0
     return out, len(lowered)
 

@@ -69,6 +69,7 @@ class Drive:
         start = time.perf_counter() - self.progress.seconds
         for row_end in np.linspace(0, self._calls, min(_ROWS, self._calls) + 1).astype(int)[1:].tolist():
             before = self.progress.calls
+            self._look(self._size, self._save_is_due)
             while self.progress.calls < row_end and self.stopped_by is None:
                 self._advance(row_end - self.progress.calls)
                 self.progress = dataclasses.replace(self.progress, seconds=time.perf_counter() - start)
@@ -85,7 +86,18 @@ class Drive:
                     self._save()
             if interrupted:
                 break
+        if self.stopped_by is None:
+            self._look()
+            if self.stopped_by is not None:
+                self._save()
         return self.progress.steps
+
+    def _look(self, next_size: int = 1, due: bool = False) -> None:
+        """Looks whether to stop and to save, the same in all processes."""
+        # Any of them may be asked to stop; clocks differ, so the first one's counts.
+        wishes = together(self._interruption.signal or 0, next_size, due)
+        self.stopped_by = int(wishes[:, 0].max()) or None
+        self._size, self._save_is_due = int(wishes[0, 1]), bool(wishes[0, 2])
 
     def _advance(self, most: int) -> None:
         """Takes some calls, as many as last until signals should be looked at."""
@@ -94,10 +106,7 @@ class Drive:
             self._driver.advance(size)
             next_size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
             due = self._checkpoints is not None and self._checkpoints.due(self._settings.checkpoint_every)
-            # Any process may be asked to stop; clocks differ, so the first one's counts.
-            wishes = together(self._interruption.signal or 0, next_size, due)
-        self.stopped_by = int(wishes[:, 0].max()) or None
-        self._size, self._save_is_due = int(wishes[0, 1]), bool(wishes[0, 2])
+            self._look(next_size, due)
         calls = self.progress.calls + size
         self.progress = dataclasses.replace(self.progress, calls=calls, steps=calls * self._steps_per_call)
 

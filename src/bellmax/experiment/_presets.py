@@ -121,6 +121,22 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "hidden_sizes": (128, 128),
             "normalise_observations": True,
         },
+        # Its sizes too, with n-step targets, normalised observations, a lower rate and a target that follows faster.
+        "MountainCar-v0": {
+            "steps": 120_000,
+            "num_envs": 1,
+            "n_step": 3,
+            "normalise_observations": True,
+            "learning_rate": 1e-3,
+            "epsilon": "linear:1:0.07:0.2",
+            "target_period": 100,
+            "rollout_length": 16,
+            "updates": 8,
+            "batch_size": 128,
+            "capacity": 50_000,
+            "warm_up": 1_000,
+            "hidden_sizes": (256, 256),
+        },
     },
     "ppo": {
         # The hyperparameters of PureJaxRL and CleanRL.
