@@ -20,9 +20,8 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
-def kernel(notebook):
-    """Compiles with few optimisations: it is what the notebook says that counts."""
-    return execute.kernel(notebook, XLA_FLAGS="--xla_backend_optimization_level=0")
+# It compiles much and computes little.
+FEW_OPTIMISATIONS = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
 def complaints(notebook):
@@ -52,7 +51,7 @@ def assert_runs(client, saved):
 @pytest.fixture(scope="module")
 def first():
     """The kernel of the first notebook, in which it has run."""
-    with kernel(read(FIRST)) as client:
+    with execute.kernel(read(FIRST), **FEW_OPTIMISATIONS) as client:
         assert_runs(client, read(FIRST))
         yield client
 
@@ -108,5 +107,5 @@ def test_notebook_is_saved_whole_and_checks_its_shapes(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_notebook_runs(path):
-    with kernel(read(path)) as client:
+    with execute.kernel(read(path)) as client:
         assert_runs(client, read(path))
