@@ -23,6 +23,8 @@ _ROWS = 100
 """Rows of metrics in a run, for each seed."""
 _SECONDS_BETWEEN_SIGNALS = 0.5
 """How long the compiled program runs before the host looks at signals and the screen."""
+_SECONDS_BETWEEN_STATUS = 1.0
+"""How old `status.json` of a run that goes on may be, where rows come faster."""
 
 _PARTS = operator.attrgetter("total"), operator.attrgetter("weight")
 
@@ -60,7 +62,7 @@ class Drive:
         """
         self._driver, self._folder, self._calls, self._steps_per_call = driver, folder, calls, steps_per_call
         self._settings, self._interruption, self._checkpoints = settings, interruption, checkpoints
-        self._size, self._save_is_due = 1, False
+        self._size, self._save_is_due, self._next_status = 1, False, 0.0
         self.progress, self.stopped_by = progress, None
 
     def to_the_end(self, report: Report) -> int:
@@ -118,7 +120,9 @@ class Drive:
         metrics = self._driver.take_metrics()
         rows = _rows(metrics, self.progress.steps, self.progress.seconds, self._driver.seeds)
         self._folder.append_metrics(rows)
-        write_status(self._folder, "running", self.progress.steps, self._calls * self._steps_per_call)
+        if time.monotonic() >= self._next_status:
+            self._next_status = time.monotonic() + _SECONDS_BETWEEN_STATUS
+            write_status(self._folder, "running", self.progress.steps, self._calls * self._steps_per_call)
         returns = [row["episode_return"] for row in rows if np.isfinite(row["episode_return"])]
         if returns:
             self.progress = dataclasses.replace(self.progress, episode_return=float(np.mean(returns)))

@@ -128,7 +128,8 @@ class Compiled(AbstractDriver):
         assert self._chunk is not None
         while calls > 0:
             piece = min(calls, self._check_every - self._unchecked) if self._check_every else calls
-            self._state, self._metrics = jax.block_until_ready(self._chunk(self._state, piece, self._metrics))
+            self._state, self._metrics = self._chunk(self._state, piece, self._metrics)
+            jax.block_until_ready(self._metrics)  # of the same program: the state is there too
             calls, self._unchecked = calls - piece, self._unchecked + piece
             if self._unchecked == self._check_every:
                 self._unchecked = 0
