@@ -1,5 +1,6 @@
 """The loop on the host around compiled training."""
 
+import contextlib
 import dataclasses
 import operator
 import time
@@ -100,20 +101,25 @@ class Drive:
     def _look(self, next_size: int = 1, due: bool = False) -> None:
         """Looks whether to stop and to save, the same in all processes."""
         # Any of them may be asked to stop; clocks differ, so the first one's counts.
-        wishes = together(self._interruption.signal or 0, next_size, due)
+        with self._watched():
+            wishes = together(self._interruption.signal or 0, next_size, due)
         self.stopped_by = int(wishes[:, 0].max()) or None
         self._size, self._save_is_due = int(wishes[0, 1]), bool(wishes[0, 2])
 
     def _advance(self, most: int) -> None:
         """Takes some calls, as many as last until signals should be looked at."""
         size, begin = min(self._size, most), time.perf_counter()
-        with watched(self._settings.step_timeout if jax.process_count() > 1 else 0):
+        with self._watched():
             self._driver.advance(size)
-            next_size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
-            due = self._checkpoints is not None and self._checkpoints.due(self._settings.checkpoint_every)
-            self._look(next_size, due)
+        next_size = max(1, int(size * min(2.0, _SECONDS_BETWEEN_SIGNALS / (time.perf_counter() - begin))))
+        due = self._checkpoints is not None and self._checkpoints.due(self._settings.checkpoint_every)
+        self._look(next_size, due)
         calls = self.progress.calls + size
         self.progress = dataclasses.replace(self.progress, calls=calls, steps=calls * self._steps_per_call)
+
+    def _watched(self) -> contextlib.AbstractContextManager[None]:
+        """Ends this process if it waits too long for the others."""
+        return watched(self._settings.step_timeout if jax.process_count() > 1 else 0)
 
     def _append_rows(self) -> None:
         """Adds a row of metrics a seed."""
