@@ -94,9 +94,13 @@ def first_update(trainer):
 
 
 @pytest.mark.parametrize(
-    "devices", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+    ("how", "devices"),
+    [
+        ("shard_map", 2),
+        *(pytest.param(how, 2, marks=pytest.mark.slow) for how in ("pmap", "jit")),
+        *(pytest.param(how, n, marks=pytest.mark.slow) for how in ("shard_map", "pmap", "jit") for n in (1, 4)),
+    ],
 )
-@pytest.mark.parametrize("how", ["shard_map", "pmap", "jit"])
 def test_same_run(run, how, devices):
     trainer, first, start, wanted, calls, precision = run
     with jax.enable_x64(precision == "float64"):

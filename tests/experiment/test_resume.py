@@ -148,6 +148,7 @@ def status_of(run):
     return json.loads((run / "status.json").read_text())
 
 
+@pytest.mark.slow
 def test_signals_save_and_resume_goes_on_from_what_is_good(whole, tmp_path, monkeypatch, capsys):
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
@@ -225,6 +226,7 @@ def test_faults_in_going_on_are_found(whole, tmp_path, monkeypatch, fault):
         assert_same(tmp_path / "run", whole("dqn"))
 
 
+@pytest.mark.slow
 def test_failing_checkpoints_do_not_end_a_run(tmp_path, monkeypatch):
     out = tmp_path / "run"
     create = _train.RunFolder.create

@@ -61,6 +61,7 @@ def test_first_state_is_that_of_the_trainer_and_lies_where_it_belongs(small, two
         assert [shard.data.shape[0] for shard in leaf.addressable_shards] == [2, 2]
 
 
+@pytest.mark.slow
 def test_chunk_keeps_its_places_and_goes_on_with_another_number_of_devices(small, two):
     _, start, after = small
     state = two.place(jax.tree.map(lambda leaf: leaf.copy(), start))
@@ -87,7 +88,7 @@ def test_another_mesh_may_be_set(small, two):
     "how", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow), pytest.param("jit", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(
-    ("over", "devices"), [("seeds", 2), pytest.param("seeds", 4, marks=pytest.mark.slow), ("lanes", 2)]
+    ("over", "devices"), [("seeds", 2), pytest.param("seeds", 4, marks=pytest.mark.slow), pytest.param("lanes", 2, marks=pytest.mark.slow)]
 )  # fmt: skip
 def test_seeds_inside_devices_and_over_devices(small, seeds_alone, how, over, devices):
     keys, wanted, wanted_metrics = seeds_alone
