@@ -88,8 +88,9 @@ def test_another_mesh_may_be_set(small, two):
     "how", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow), pytest.param("jit", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(
-    ("over", "devices"), [("seeds", 2), pytest.param("seeds", 4, marks=pytest.mark.slow), pytest.param("lanes", 2, marks=pytest.mark.slow)]
-)  # fmt: skip
+    ("over", "devices"),
+    [("seeds", 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("seeds", 4), ("lanes", 2)))],
+)
 def test_seeds_inside_devices_and_over_devices(small, seeds_alone, how, over, devices):
     keys, wanted, wanted_metrics = seeds_alone
     parallel = spread(small[0], devices, how, over)
