@@ -125,18 +125,11 @@ def every_learner(test):
     return pytest.mark.parametrize(("name", "factory", "lanes", "calls"), rows, ids=names)(test)
 
 
-class Poisonable(envs.AbstractEnvironment):
+class Poisonable(laws.Around):
     """Another environment whose reward can be made NaN by a flag in its state, until the episode ends."""
 
-    inner: envs.AbstractEnvironment
-
-    @property
-    def spaces(self):
-        return self.inner.spaces
-
-    def reset(self, *, key):
-        state, observation = self.inner.reset(key=key)
-        return (state, jnp.array(False)), observation
+    def own(self):
+        return jnp.array(False)
 
     def step(self, state, action, *, key):
         inner, poisoned = state

@@ -20,19 +20,11 @@ FAST = {"ppo", "dqn", "sac"}
 TOLERANCE = {"float32": 1e-6, "float64": 1e-11}
 
 
-class LastAction(envs.AbstractEnvironment):
+class LastAction(laws.Around):
     """Another environment whose state shows the last action that arrived."""
 
-    inner: envs.AbstractEnvironment
-
-    @property
-    def spaces(self):
-        return self.inner.spaces
-
-    def reset(self, *, key):
-        state, observation = self.inner.reset(key=key)
-        space = self.spaces.action
-        return (state, jnp.zeros_like(jnp.asarray(space.sample()))), observation
+    def own(self):
+        return jnp.zeros_like(jnp.asarray(self.spaces.action.sample()))
 
     def step(self, state, action, *, key):
         inner, step = self.inner.step(state[0], action, key=key)

@@ -79,6 +79,20 @@ def cut(state, devices):
 PREFIX = training.TrainState(None, 0)
 
 
+class Around(envs.AbstractEnvironment):
+    """Another environment, whose state has something more beside it: at the start of an episode, `own()`."""
+
+    inner: envs.AbstractEnvironment
+
+    @property
+    def spaces(self):
+        return self.inner.spaces
+
+    def reset(self, *, key):
+        state, observation = self.inner.reset(key=key)
+        return (state, self.own()), observation
+
+
 def on_devices(step):
     """Simulates devices by a mapped axis; whatever is shared and differs between them raises."""
     return jax.vmap(

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import operator
 import time
 from typing import Any
 
@@ -26,8 +25,6 @@ _SECONDS_BETWEEN_SIGNALS = 0.5
 """How long the compiled program runs before the host looks at signals and the screen."""
 _SECONDS_BETWEEN_STATUS = 1.0
 """How old `status.json` of a run that goes on may be, where rows come faster."""
-
-_PARTS = operator.attrgetter("total"), operator.attrgetter("weight")
 
 
 class Drive:
@@ -148,10 +145,9 @@ def write_status(folder: RunFolder | RunFolders, state: str, steps: int, total: 
 def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[int]) -> list[dict[str, Any]]:
     """Makes a row a seed; a metric without weight is NaN."""
     # In NumPy: each operation of JAX on its own costs more than all rows do here.
-    totals, weights = ({name: np.asarray(part(each)) for name, each in metrics.items()} for part in _PARTS)
     with np.errstate(invalid="ignore"):
-        values = {name: np.asarray(totals[name] / weights[name], np.float64) for name in metrics}
-    episodes = weights["episode_return"]
+        values = {name: np.asarray(each.total) / np.asarray(each.weight) for name, each in metrics.items()}
+    episodes = np.asarray(metrics["episode_return"].weight)
     return [
         {"step": steps, "seed": seed, "seconds": round(seconds, 3), "episodes": int(episodes[place])}
         | {name: float(value[place]) for name, value in values.items()}

@@ -14,7 +14,6 @@ from ..training import Local, Parallel, Trainer, TrainState, assert_replicated, 
 from ._compile import compiled
 from ._host_loop import HostLoop
 from ._host_trainer import OUTSIDE, HostTrainer
-from ._placement import spread_over_devices
 from ._settings import Settings
 
 
@@ -63,11 +62,11 @@ class AbstractDriver(abc.ABC):
 
 
 def drivers_of(
-    trainer: Trainer | HostTrainer, keys: Key[Array, " seeds"], settings: Settings
+    trainer: Parallel | HostTrainer, keys: Key[Array, " seeds"], settings: Settings
 ) -> Iterator[AbstractDriver]:
     """Yields what trains the seeds, in their order."""
-    if isinstance(trainer, Trainer):
-        yield Compiled(spread_over_devices(trainer, len(keys), settings), keys, settings.check_replicas)
+    if isinstance(trainer, Parallel):
+        yield Compiled(trainer, keys, settings.check_replicas)
     else:
         for seed in range(len(keys)):
             yield _Host(trainer, seed, keys[seed])

@@ -8,9 +8,8 @@ from ._configuration import UsageError
 from ._evaluation import Evaluation
 from ._folder import RunFolder
 from ._host_trainer import HostTrainer
-from ._hosts import agree
 from ._outcome import Outcome
-from ._train import Run, facts
+from ._train import Run, agree_on
 
 
 def resume_run(run: str | Path, *, last_good: bool = False, **devices: Any) -> Outcome:
@@ -46,6 +45,6 @@ def resume_run(run: str | Path, *, last_good: bool = False, **devices: Any) -> O
             raise UsageError(
                 f"{wrong[0]}; the last good checkpoint is {checkpoint.path}: --last-good goes on from there"
             )
-        agree(facts(configuration, settings) | {"checkpoint": checkpoint.path.name})
+        agree_on(configuration, settings, checkpoint.path.name)
         checkpoint.warn_of_versions()
         return Run(trainer, configuration, folder, settings, checkpoint).to_its_end()

@@ -54,28 +54,31 @@ def train_run(
     """
     how = Settings(**settings)
     trainer = configuration.trainer(how.workers)
-    if isinstance(trainer, Trainer):
-        spread_over_devices(trainer, configuration.seeds, how)  # what does not fit shows before the folder is made
-    elif jax.process_count() > 1:
+    if isinstance(trainer, HostTrainer) and jax.process_count() > 1:
         raise UsageError(
             f"{configuration.environment} is outside JAX, which several processes cannot train on together"
         )
-    agree(facts(configuration, how))
     folder = RunFolder(Path(out))
+    run = Run(trainer, configuration, folder, how)  # what does not fit shows before the folder is made
+    agree_on(configuration, how)
     on_first(lambda: folder.create(configuration, how, replace=replace))
     with folder.locked():
-        return Run(trainer, configuration, folder, how).to_its_end()
+        return run.to_its_end()
 
 
-def facts(configuration: Configuration, settings: Settings) -> dict[str, str]:
-    """Returns what all processes of a run must have in common."""
-    return {
+def agree_on(configuration: Configuration, settings: Settings, checkpoint: str = "") -> None:
+    """Refuses to go on if several processes have not all that they must have in common."""
+    if jax.process_count() == 1:
+        return
+    facts = {
         "configuration": json.dumps(configuration.as_json(), sort_keys=True),
         "setting": json.dumps(dataclasses.asdict(settings), sort_keys=True),
         "version of a package": json.dumps(versions(), sort_keys=True),
         "source of Bellmax": code(),
         "kind of device": jax.devices()[0].device_kind,
+        "checkpoint": checkpoint,
     }
+    agree(facts)
 
 
 class Run:
@@ -100,6 +103,9 @@ class Run:
         self.interruption = Interruption()
         self._stopped_by: int | None = None
         self._makes_checkpoints = settings.checkpoint_every > 0 and isinstance(trainer, Trainer)
+        self._parallel = None
+        if isinstance(trainer, Trainer):
+            self._parallel = spread_over_devices(trainer, configuration.seeds, settings)
 
     def to_its_end(self) -> Outcome:
         """Trains and evaluates, and says in the folder how it ended."""
@@ -136,9 +142,11 @@ class Run:
         """Trains every seed; returns their state and the environment steps of the last that ran."""
         keys, states, steps = seed_keys(self.configuration), [], 0
         at_once = self.configuration.seeds if isinstance(self.trainer, Trainer) else 1
+        source = self.trainer if isinstance(self.trainer, HostTrainer) else self._parallel
+        assert source is not None
         with show_progress(self.total * self.configuration.seeds // at_once, at_once) as report:
             try:
-                for place, driver in enumerate(drivers_of(self.trainer, keys, self.settings)):
+                for place, driver in enumerate(drivers_of(source, keys, self.settings)):
                     with driver:
 
                         def report_here(steps, episode_return, before=place * self.total):

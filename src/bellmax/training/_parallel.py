@@ -14,14 +14,12 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from .._core import Mean
 from ._chunk import train_chunk
-from ._replicas import check_step
+from ._replicas import AXIS, check_step
 from ._state import TrainState, halves
 from ._trainer import Trainer
 
 How = Literal["shard_map", "pmap", "jit"]
 Spread = Literal["lanes", "seeds"]
-
-_AXIS = "devices"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +74,7 @@ class Parallel:
     def mesh(self) -> Mesh:
         """The devices along one axis."""
         devices = jax.devices() if self.devices is None else self.devices
-        return Mesh(np.asarray(devices), (_AXIS,), axis_types=(AxisType.Auto,))
+        return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
     def init(self, key: Key[Array, "*seeds"], knobs: PyTree[Array] | None = None) -> TrainState:
         """Makes the state of a run, or of several, where it belongs.
@@ -145,9 +143,9 @@ class _Programs:
     def __init__(self, parallel: Parallel, mapped: bool):
         self._trainer, self._mapped = parallel.trainer, mapped
         self._over_lanes = parallel.spread == "lanes"
-        metrics = P() if self._over_lanes else P(_AXIS)
-        lanes = P(None, _AXIS) if mapped else P(_AXIS)
-        specs = halves(P(), lanes) if self._over_lanes else halves(P(_AXIS), P(_AXIS))
+        metrics = P() if self._over_lanes else P(AXIS)
+        lanes = P(None, AXIS) if mapped else P(AXIS)
+        specs = halves(P(), lanes) if self._over_lanes else halves(P(AXIS), P(AXIS))
         self.shardings, metrics_sharding = jax.tree.map(
             lambda spec: NamedSharding(parallel.mesh, spec), (specs, metrics), is_leaf=lambda leaf: isinstance(leaf, P)
         )
@@ -182,9 +180,7 @@ class _Programs:
             self._zeros = jax.jit(zeros, out_shardings=self._metrics_sharding)
         return self._zeros()
 
-    def _on_device(
-        self, state: TrainState, calls: Int[Array, ""], metrics: dict[str, Mean], across: str | None = _AXIS
-    ):
+    def _on_device(self, state: TrainState, calls: Int[Array, ""], metrics: dict[str, Mean], across: str | None = AXIS):
         """What one device does with its part of the state."""
         axis_name = across if self._over_lanes else None
 
@@ -206,7 +202,7 @@ class _Programs:
         axes = halves(shared, local)
         everywhere = jax.pmap(
             self._on_device,
-            axis_name=_AXIS,
+            axis_name=AXIS,
             in_axes=(axes, None, shared),
             out_axes=(axes, shared),
             devices=list(mesh.devices.flat),

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from ._state import TrainState, halves
 from ._trainer import Trainer
 
-_AXIS = "devices"
+AXIS = "devices"
 
 
 def check_step(trainer: Trainer, devices: int = 2) -> None:
@@ -37,13 +37,13 @@ def check_step(trainer: Trainer, devices: int = 2) -> None:
         ),
     )
 
-    def whole(state: TrainState, axis_name: str | None = _AXIS) -> dict[str, Any]:
+    def whole(state: TrainState, axis_name: str | None = AXIS) -> dict[str, Any]:
         state, metrics = trainer.step(state, axis_name=axis_name)
         return {"shared": state.shared, "metrics": metrics}
 
     def depends(read: Callable[[TrainState], Any]) -> bool:
         try:
-            jax.eval_shape(jax.vmap(read, (halves(None, 0),), None, axis_name=_AXIS), cut)
+            jax.eval_shape(jax.vmap(read, (halves(None, 0),), None, axis_name=AXIS), cut)
         except ValueError as error:
             if "out_axes" not in str(error):
                 raise
