@@ -42,6 +42,7 @@ ALSO = {
         "PIL",
         "rich",
         "tyro",
+        "yaml",
     },
 }
 LAZY = {
@@ -60,6 +61,7 @@ LAZY = {
     "rich",
     "tyro",
     "xminigrid",
+    "yaml",
 }
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
 

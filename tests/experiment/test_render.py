@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from bellmax import algorithms, envs, training
-from bellmax.experiment import Configuration, main
+from bellmax.experiment import Agent, Configuration, main
 from bellmax.experiment import _command_render as command
-from bellmax.experiment._folder import Agent, seed_keys
+from bellmax.experiment._folder import seed_keys
 from bellmax.experiment._host_trainer import HostTrainer
 from training import laws
 

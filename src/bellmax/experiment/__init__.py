@@ -1,16 +1,18 @@
 """Runs: the one folder that touches disks, screens and processes."""
 
+from ._agent import Agent as Agent
+from ._agent import load_agent as load_agent
 from ._cli import main as main
 from ._configuration import Configuration as Configuration
 from ._configuration import UsageError as UsageError
 from ._evaluation import Evaluation as Evaluation
 from ._evaluation import evaluate_agent as evaluate_agent
-from ._folder import Agent as Agent
-from ._folder import load_agent as load_agent
+from ._export import export_policy as export_policy
 from ._host_evaluate import evaluate_on_host as evaluate_on_host
 from ._host_loop import HostLoop as HostLoop
 from ._host_trainer import HostTrainer as HostTrainer
 from ._outcome import Outcome as Outcome
+from ._policy import Policy as Policy
 from ._resume import resume_run as resume_run
 from ._settings import Settings as Settings
 from ._statistics import bootstrap_interval as bootstrap_interval

@@ -3,13 +3,15 @@
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 
 from .. import __version__, envs
 from ._command_check import check
+from ._command_completion import completion
 from ._command_evaluate import evaluate
+from ._command_export import export
 from ._command_render import render
 from ._command_resume import resume
 from ._command_sweep import sweep
@@ -31,8 +33,10 @@ commands:
   sweep ALGORITHM ENVIRONMENT   train many configurations, each with some seeds, and compare them
   evaluate RUN                  report the return of a run's agent, with an interval
   render RUN                    draw one episode of a run's agent
+  export RUN                    write a policy as a program of its own, for JAX or as StableHLO
   check-env NAME                check whether an environment, your own too, keeps what training relies on
   list                          name the algorithms, the environments and the presets
+  completion SHELL              print what completes words in bash, zsh or tcsh
 
 `bellmax COMMAND --help` explains a command, `bellmax train ppo CartPole-v1 --help` lists every flag with its value.
 
@@ -112,16 +116,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
-    commands = {
-        "train": train,
-        "resume": resume,
-        "sweep": sweep,
-        "evaluate": evaluate,
-        "render": render,
-        "check-env": check,
-        "list": _list,
-    }
-    return commands[choose("command", words[0], commands)](words[1:])
+    return COMMANDS[choose("command", words[0], COMMANDS)](words[1:])
 
 
 def _list(words: list[str]) -> int:
@@ -143,3 +138,16 @@ def _list(words: list[str]) -> int:
     for name in envs.names():
         print(f"  {name}")
     return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "resume": resume,
+    "sweep": sweep,
+    "evaluate": evaluate,
+    "render": render,
+    "export": export,
+    "check-env": check,
+    "list": _list,
+    "completion": completion,
+}

@@ -21,7 +21,7 @@ Environment = envs.AbstractEnvironment | envs.AbstractHostEnvironment
 def check(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
-    options, more = parse(_options(), flags, "bellmax check-env NAME")
+    options, more = parse(check_options(), flags, "bellmax check-env NAME")
     names += more
     if len(names) != 1 and not asks_help(flags):
         raise UsageError(f"check-env needs one environment, as a name or as module:Class; got {len(names)}")
@@ -111,7 +111,7 @@ def _as_environment(name: str, found: Any) -> Environment:
     return made
 
 
-def _options() -> type:
+def check_options() -> type:
     """Makes the flags of `check-env`."""
     flags = [
         flag("steps", int, 1000, "Random steps of each lane; episodes should end within them."),

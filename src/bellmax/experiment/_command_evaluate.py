@@ -3,16 +3,17 @@
 import dataclasses
 import json
 
+from ._agent import load_agent
 from ._configuration import UsageError, check_key
 from ._evaluation import evaluate_agent
 from ._flags import check_episodes, flag, parse, positional, switch
-from ._folder import finite, load_agent
+from ._folder import finite
 
 
 def evaluate(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
-    options, more = parse(_options(), flags, "bellmax evaluate RUN")
+    options, more = parse(evaluate_options(), flags, "bellmax evaluate RUN")
     names += more
     if len(names) != 1:
         raise UsageError(f"evaluate needs one run folder; got {len(names)}")
@@ -31,7 +32,7 @@ def evaluate(words: list[str]) -> int:
     return 0
 
 
-def _options() -> type:
+def evaluate_options() -> type:
     """Makes the flags of `evaluate`."""
     flags = [
         flag("episodes", int, 128, "Episodes of each seed, all played at once."),

@@ -17,10 +17,10 @@ from .. import envs
 from .._core import clip_to
 from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment, AbstractHostEnvironment, GymnasiumEnvironment
+from ._agent import Agent, load_agent
 from ._compile import compiled
 from ._configuration import UsageError, check_key
 from ._flags import flag, parse, positional
-from ._folder import Agent, load_agent
 from ._host_loop import seed_of
 
 _PICTURES = {".gif", ".mp4"}
@@ -31,7 +31,7 @@ _RENDER_STREAM = 2**32 - 2
 def render(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
-    options, more = parse(_options(), flags, "bellmax render RUN")
+    options, more = parse(render_options(), flags, "bellmax render RUN")
     names += more
     if len(names) != 1:
         raise UsageError(f"render needs one run folder; got {len(names)}")
@@ -200,7 +200,7 @@ def _import_imageio() -> Any:
         raise UsageError('MP4 needs imageio: pip install "bellmax[viz]"; or take --out episode.gif') from error
 
 
-def _options() -> type:
+def render_options() -> type:
     """Makes the flags of `render`."""
     flags = [
         flag("out", str, "episode.gif", "Where to: a .gif, an .mp4 or, where the package draws pages, an .html file."),

@@ -15,15 +15,15 @@ def resume(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
     join_hosts(flags)
-    names += parse(_options(Settings()), flags, "bellmax resume RUN")[1]
+    names += parse(resume_options(Settings()), flags, "bellmax resume RUN")[1]
     if len(names) != 1:
         raise UsageError(f"resume needs one run folder; got {len(names)}")
     run = Path(names[0])
-    options = parse(_options(RunFolder(run).settings()), flags, "bellmax resume RUN")[0]
+    options = parse(resume_options(RunFolder(run).settings()), flags, "bellmax resume RUN")[0]
     return report(resume_run(run, **{name: getattr(options, name) for name in ("last_good", *DEVICES)}), run)
 
 
-def _options(now: Settings) -> type:
+def resume_options(now: Settings) -> type:
     """Makes the flags of `resume`."""
     last_good = "Where the newest checkpoint is damaged, go on from the newest that is whole."
     flags = [switch("last_good", last_good), *device_flags(now)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ._command_train import configuration_of, known_environment, learning_flags, run_flags
+from ._config_file import ConfigFile
 from ._configuration import ALGORITHMS, UsageError, choose, hyperparameters_of, preset_of
 from ._flags import asks_help, flag, parse, positional, switch, value_of
 from ._sweep import sweep as run_sweep
@@ -32,12 +33,14 @@ _LISTS = (
     "sizes has spaces inside: --hidden-sizes 64 64,256 256 is (64, 64), then (256, 256). A switch is swept as --FLAG "
     "true,false. The algorithm and the environment come first."
 )
-_OF_A_RUN = ("steps", "num_envs", "seeds", "key", "episodes", "workers", "devices", "how", "preset")
+_OF_A_RUN = ("steps", "num_envs", "seeds", "key", "episodes", "workers", "devices", "how", "config", "preset")
 
 
 def sweep(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
+    config = ConfigFile(value_of("--config", flags))
+    names = config.names(names)
     if not names and asks_help(flags):
         print(_HELP.format(lists=_LISTS), end="")
         return 0
@@ -47,10 +50,10 @@ def sweep(words: list[str]) -> int:
     if len(names) != 2 and not (len(names) == 1 and asks_help(flags)):
         raise UsageError(f"sweep {algorithm} needs an environment, and the flags after it; got {' '.join(names[1:])!r}")
     environment = known_environment(names[1]) if len(names) == 2 else ""
-    preset = preset_of(algorithm, environment, value_of("--preset", flags))
+    preset = preset_of(algorithm, environment, value_of("--preset", flags) or config.values.get("preset"))
     out = Path("sweeps") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
-    kind, program = _options(algorithm, preset, out), " ".join(["bellmax sweep", *names])
-    plain, lists = split_lists(algorithm, flags)
+    kind, program = sweep_options(algorithm, preset, out), " ".join(["bellmax sweep", *names])
+    plain, lists = split_lists(algorithm, [*config.words(kind), *flags])
     options, extra = parse(kind, plain, program)
     if extra:
         raise UsageError(f"{extra[0]!r} is one word too many; values of a list have commas between them")
@@ -88,9 +91,10 @@ def split_lists(algorithm: str, flags: list[str]) -> tuple[list[str], dict[str, 
     plain, lists = [], {}
     for name, words in _by_flag(flags, types):
         text = " ".join(words[1:]) if "=" not in words[0] else " ".join([words[0].split("=", 1)[1], *words[1:]])
-        if name not in types and name in _OF_A_RUN and name != "preset" and "," in text:
+        if name not in types and name in _OF_A_RUN and name not in ("config", "preset") and "," in text:
             raise UsageError(f"--{name.replace('_', '-')} takes one value, and hyperparameters take lists; got {text}")
         if name not in types or "," not in text:
+            lists.pop(name, None)  # the last one counts
             plain += words
             continue
         values = [value.split() for value in text.split(",")]
@@ -124,7 +128,7 @@ def _words_of(name: str, kind: Any, value: list[str]) -> list[str]:
     return [f"{flag_name}={value[0]}"] if len(value) == 1 else [flag_name, *value]
 
 
-def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
+def sweep_options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
     """Makes the flags of `sweep`: those of `train`, and what only a sweep has."""
     description = f"Trains {algorithm} with every combination of lists of hyperparameters. {_LISTS}"
     flags = [

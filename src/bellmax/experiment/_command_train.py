@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import envs
 from .._core import RealScalarLike, Scheduled
+from ._config_file import ConfigFile, as_toml
 from ._configuration import ALGORITHMS, Configuration, UsageError, choose, describe, hyperparameters_of, preset_of
 from ._flags import asks_help, device_flags, flag, join_hosts, parse, positional, switch, value_of
 from ._hosts import is_first
@@ -30,6 +31,8 @@ def train(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
     join_hosts(flags)
+    config = ConfigFile(value_of("--config", flags))
+    names = config.names(names)
     if not names:
         if asks_help(flags):
             lines = [f"\n  {name:14}{describe(kind)}" for name, kind in ALGORITHMS.items()]
@@ -38,7 +41,7 @@ def train(words: list[str]) -> int:
         raise UsageError(f"train needs an algorithm and an environment; the algorithms are {', '.join(ALGORITHMS)}")
     algorithm = choose("algorithm", names[0], ALGORITHMS)
     if len(names) == 1 and not asks_help(flags):  # the environment may stand among the flags
-        plain = _options(algorithm, preset_of(algorithm, "", "none"), Path())
+        plain = train_options(algorithm, preset_of(algorithm, "", "none"), Path())
         names += parse(plain, flags, f"bellmax train {algorithm}")[1]
         flags = [word for word in flags if word not in names[1:]]
     if len(names) > 2:
@@ -46,18 +49,19 @@ def train(words: list[str]) -> int:
     if len(names) == 1 and not asks_help(flags):
         raise UsageError(f"train {algorithm} needs an environment; `bellmax list` names them")
     environment = known_environment(names[1]) if len(names) == 2 else ""
-    preset = preset_of(algorithm, environment, value_of("--preset", flags))
+    preset = preset_of(algorithm, environment, value_of("--preset", flags) or config.values.get("preset"))
     out = Path("runs") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
-    options, extra = parse(_options(algorithm, preset, out), flags, " ".join(["bellmax train", *names]))
+    kind = train_options(algorithm, preset, out)
+    options, extra = parse(kind, [*config.words(kind), *flags], " ".join(["bellmax train", *names]))
     if extra:
         raise UsageError(f"train takes an algorithm and an environment; {extra[0]!r} is one word too many")
     configuration = configuration_of(algorithm, environment, options)
-    outcome = train_run(
-        configuration,
-        options.out,
-        replace=options.replace,
-        **{field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)},
-    )
+    settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)}
+    if options.dry_run:
+        configuration.trainer(options.workers)  # what does not fit shows
+        print(as_toml({"out": str(options.out)} | resolved(configuration, settings)), end="")
+        return 0
+    outcome = train_run(configuration, options.out, replace=options.replace, **settings)
     return report(outcome, options.out)
 
 
@@ -81,6 +85,13 @@ def configuration_of(algorithm: str, environment: str, options: Any) -> Configur
     )
 
 
+def resolved(configuration: Configuration, settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns every value of a run by name, as a configuration file has them."""
+    content = configuration.as_json()
+    hyperparameters = content.pop("hyperparameters")
+    return content | settings | hyperparameters
+
+
 def known_environment(environment: str) -> str:
     """Returns the name of an environment that there is; refuses others."""
     try:
@@ -90,7 +101,7 @@ def known_environment(environment: str) -> str:
     return environment
 
 
-def _options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
+def train_options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
     """Makes the flags of `train`: those of every run, and the algorithm's hyperparameters with the preset's values."""
     description = (
         f"Trains {algorithm} and leaves a run folder: config.json, metrics.jsonl, status.json, checkpoints/, agent/, "
@@ -119,6 +130,8 @@ def run_flags(preset: dict[str, Any], out: Path) -> list[Any]:
         flag("keep", int, 2, "Newest checkpoints to keep, beside the one with the best episode return."),
         flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
         *device_flags(Settings()),
+        flag("config", Path | None, None, "TOML, YAML or JSON file of flags, `seeds = 5`; flags go before it."),
+        switch("dry_run", "Check every value, print the configuration as a file for --config holds it, and stop."),
         flag(
             "preset",
             str | None,

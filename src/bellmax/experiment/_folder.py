@@ -7,7 +7,6 @@ import math
 import os
 import re
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,14 +15,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from .._core import Counter
-from ..training import Trainer, TrainState
-from ._arrays import is_shaped, load_arrays, save_arrays
+from ..training import TrainState
+from ._arrays import is_shaped, save_arrays
 from ._checkpoints import Checkpoints
 from ._configuration import Configuration, UsageError
-from ._host_trainer import HostTrainer
 from ._hosts import is_first
 from ._settings import Settings
 
@@ -31,28 +27,6 @@ _FILES = {"agent", "checkpoints", "config.json", "curve.png", "evaluation.json",
 _HALF_WRITTEN = re.compile(r"\..*\.tmp|agent\.orbax-checkpoint-tmp.*")
 """What a process that was killed may leave."""
 _PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium")
-
-
-@dataclasses.dataclass(frozen=True)
-class Agent:
-    """A trained agent, loaded from a run folder.
-
-    Attributes:
-        configuration: What it was trained with.
-        trainer: Its algorithm and environment.
-        state: The algorithm's state; every array has a leading axis of seeds.
-        steps: Environment steps that it was trained for.
-    """
-
-    configuration: Configuration
-    trainer: Trainer | HostTrainer
-    state: Any
-    steps: int
-
-    @property
-    def seeds(self) -> int:
-        """Number of seeds that are there."""
-        return seeds_of(self.state)
 
 
 class RunFolder:
@@ -149,7 +123,7 @@ class RunFolder:
 
     def save_agent(self, state: TrainState) -> None:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
-        save_arrays(self.path / "agent", _saved_part(state)).result()
+        save_arrays(self.path / "agent", saved_part(state)).result()
 
     def configuration(self) -> Configuration:
         """Reads what defines the run from `config.json`."""
@@ -162,7 +136,10 @@ class RunFolder:
     def _read_configuration(self, read: Callable[[dict[str, Any]], Any]) -> Any:
         path = self.path / "config.json"
         try:
-            return read(json.loads(path.read_text()))
+            content = json.loads(path.read_text())
+            if "base" in content:
+                raise UsageError(f"{self.path} is the folder of a sweep; its runs are in {self.path / 'runs'}")
+            return read(content)
         except FileNotFoundError:
             raise UsageError(f"{self.path} is not a run folder: it has no config.json") from None
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
@@ -175,50 +152,6 @@ class RunFolder:
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(text)
         os.replace(temporary, self.path / name)
-
-
-def load_agent(run: str | Path) -> Agent:
-    """Loads the agent of a run folder.
-
-    Args:
-        run: The folder.
-
-    Returns:
-        The agent, without seeds that never began; member `i` of the others is
-        `jax.tree.map(lambda leaf: leaf[i], agent.state)` where leaves are arrays.
-
-    Raises:
-        UsageError: If the folder is no run folder, or holds no agent that fits its configuration.
-
-    A run that was killed has no agent of its own yet; then it is that of its last checkpoint.
-    """
-    folder = RunFolder(Path(run))
-    configuration = folder.configuration()
-    trainer = configuration.trainer()
-    expected = eqx.filter_eval_shape(jax.vmap(trainer.init), seed_keys(configuration))
-    saved = _load_saved_part(folder, configuration, _saved_part(expected))
-    rest = eqx.filter(expected.shared.algorithm, is_shaped, inverse=True)
-    steps = [int(Counter(*words)) for words in zip(saved["steps"].high, saved["steps"].low, strict=True)]
-    begun = np.flatnonzero(steps)
-    if 0 < len(begun) < len(steps):
-        warnings.warn(
-            f"{folder.path}: the run ended before all seeds began; {len(begun)} of {len(steps)} are loaded",
-            stacklevel=2,
-        )
-        saved["algorithm"] = jax.tree.map(lambda leaf: leaf[begun], saved["algorithm"])
-    return Agent(configuration, trainer, eqx.combine(saved["algorithm"], rest), max(steps))
-
-
-def _load_saved_part(folder: RunFolder, configuration: Configuration, expected: Any) -> Any:
-    """Loads `agent/`, or where a run was killed before that was written, the agent of its last checkpoint."""
-    if (folder.path / "agent").is_dir():
-        return load_arrays(folder.path / "agent", expected)
-    if not (folder.path / "checkpoints").is_dir():
-        raise UsageError(f"{folder.path} holds no agent: the run did not come to its first save")
-    checkpoint, wrong = folder.checkpoints(configuration).newest_good()
-    if wrong:
-        warnings.warn(f"{wrong[0]}; the agent is of {checkpoint.path}", stacklevel=3)
-    return checkpoint.load({"state": {"shared": expected}}, part=True)["state"]["shared"]
 
 
 def seeds_of(state: Any) -> int:
@@ -241,7 +174,7 @@ def finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def _saved_part(state: TrainState) -> dict[str, Any]:
+def saved_part(state: TrainState) -> dict[str, Any]:
     return {"algorithm": eqx.filter(state.shared.algorithm, is_shaped), "steps": state.shared.steps}
 
 
