@@ -98,13 +98,13 @@ def test_an_exported_policy_agrees_without_bellmax(agent, explore, tmp_path):
     call = jax.export.deserialize(bytearray(path.read_bytes())).call
     for count in (1, 5):
         rows = jax.tree.map(lambda leaf, count=count: leaf[:count], observations(agent))
-        memory = jax.tree.map(lambda leaf, count=count: jnp.stack([leaf] * count), policy.initial_memory)
+        memory = jax.tree.map(lambda leaf, count=count: jnp.stack([leaf + 0.5] * count), policy.initial_memory)
         seeds = jnp.arange(count, dtype=jnp.uint32) + 7
 
-        def act(row, seed):
-            return policy(row, key=jax.random.key(seed) if explore else None, explore=explore)
+        def act(row, memory, seed):
+            return policy(row, memory, key=jax.random.key(seed) if explore else None, explore=explore)
 
-        wanted = jax.vmap(act)(rows, seeds)
+        wanted = jax.vmap(act)(rows, memory, seeds)
         got = call(rows, *([] if memory is None else [memory]), *([seeds] if explore else []))
         wanted = wanted[0] if memory is None else wanted
         for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):

@@ -196,7 +196,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "recurrent-ppo": {
-        # Those of RL Baselines3 Zoo, with a smaller memory, observations normalised and two minibatches for one.
+        # Those of RL Baselines3 Zoo, but: a GRU of 64, normalised observations, half the epochs, four minibatches.
         "CartPoleNoVel-v1": {
             "steps": 100_000,
             "learning_rate": "linear:1e-3:0",
@@ -204,11 +204,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "discount": 0.98,
             "gae_lambda": 0.8,
             "entropy_coefficient": 0.0,
-            "cell": "lstm",
-            "memory_size": 128,
             "rollout_length": 32,
-            "epochs": 20,
-            "minibatches": 2,
+            "epochs": 10,
+            "minibatches": 4,
             "normalise_observations": True,
         },
         "MemoryChain-bsuite": {
