@@ -117,6 +117,10 @@ def test_the_configuration_of_a_run_is_a_file(read, capsys):
         ("a.yaml", "!!python/object/apply:os.system ['true']", "a.yaml cannot be read: "),
         ("a.ini", "seeds = 1", "ends in .toml, .yaml, .yml or .json; got "),
         ("a.toml", "value-clip = 1", "a.toml: value_clip is true or false; got 1"),
+        ("a.toml", "keep = true", "a.toml: keep is not true or false; got True"),
+        ("a.toml", "settings = 3", "a.toml: hyperparameters and settings are tables of names and values; got 3"),
+        ("a.toml", 'config = "b.toml"', "a.toml names another file, b.toml"),
+        ("a.toml", "process-id = 1", "process"),
         ("a.toml", "steps = 3", "steps must cover one update"),
         ("a.toml", 'learning-rate = "fast"', "expected a number"),
     ],
@@ -127,6 +131,18 @@ def test_a_wrong_file_is_named(name, text, expected, read, capsys):
     assert captured.out == ""
     assert expected in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+def test_the_environment_stands_anywhere(capsys):
+    """The same word may be the preset's name."""
+    assert main(["train", "ppo", "--preset", "CartPole-v1", "--dry-run", "--seeds", "2", "CartPole-v1"]) == 0
+    assert 'environment = "CartPole-v1"' in capsys.readouterr().out
+    assert main(["train", "ppo", "--dry-run", "CartPole-v1", "--no-value-clip"]) == 0
+
+
+def test_a_file_without_algorithm_asks_for_one(read, capsys):
+    assert main(["train", "--config", read("a.toml", 'environment = "CartPole-v1"')]) == 2
+    assert "train needs an algorithm" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there_is_named(capsys):
@@ -145,10 +161,23 @@ def test_a_sweep_takes_lists_from_a_file(read, capsys, tmp_path):
     assert "2 configurations x 1 seed" in capsys.readouterr().err  # the flag goes before the list
 
 
+def test_a_sweep_takes_the_file_of_a_run(read, capsys, tmp_path):
+    """What only a run does is left alone, its folder too; a switch of the command goes before a list of the file."""
+    assert main(["train", "ppo", "toy/bandit", "--dry-run", "--out", str(tmp_path / "run")]) == 0
+    path = read("run.toml", capsys.readouterr().out.replace("value-clip = true", "value-clip = [true, false]"))
+    words = ["sweep", "--config", path, "--dry-run", "--learning-rate", "1e-3,1e-4"]
+    assert main(words) == 0
+    assert "4 configurations x 1 seed" in capsys.readouterr().err
+    assert main([*words, "--no-value-clip"]) == 0
+    assert "2 configurations x 1 seed" in capsys.readouterr().err
+    assert main([*words, "--value-clip-epsilon", "0.1 0.2,0.3"]) == 2
+    assert "--value-clip-epsilon takes one word a value; '0.2' is one too many" in capsys.readouterr().err
+
+
 def test_sizes_and_lists_of_sizes(read):
     options = train_options("ppo", preset_of("ppo", "toy/bandit", None), Path("x"))
     words = ConfigFile(read("a.toml", "hidden-sizes = [[64, 64], [256]]\nseeds=1")).words(options)
-    assert words == ["--hidden-sizes", "64", "64,256"]  # one seed is the default already
+    assert words == ["--hidden-sizes", "64", "64,256", "--seeds=1"]
     words = ConfigFile(read("a.toml", "hidden-sizes = [64, 32]\nnormalise-observations=[true, false]")).words(options)
     assert words == ["--hidden-sizes", "64", "32", "--normalise-observations", "true,false"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bellmax import algorithms, envs, training
-from bellmax.experiment import Agent, Configuration, UsageError, export_policy, main
+from bellmax.experiment import Agent, Configuration, HostTrainer, UsageError, export_policy, main
 from bellmax.experiment._folder import seed_keys
 from training import laws
 
@@ -36,7 +36,10 @@ def agent(request):
 
 
 def observations(agent, count=5):
-    space = agent.trainer.environment.spaces.observation
+    return observations_of(agent.spaces.observation, count)
+
+
+def observations_of(space, count):
     space.seed(0)
     return jax.tree.map(lambda *rows: np.stack(rows), *[space.sample() for _ in range(count)])
 
@@ -93,7 +96,7 @@ def test_memory_is_carried():
 @pytest.mark.parametrize("explore", [False, True])
 def test_an_exported_policy_agrees_without_bellmax(agent, explore, tmp_path):
     """What `jax.export` reads back gives the actions of the policy, for any number of observations."""
-    policy, spaces, path = agent.policy(1), agent.trainer.environment.spaces, tmp_path / "policy.jax"
+    policy, spaces, path = agent.policy(1), agent.spaces, tmp_path / "policy.jax"
     export_policy(policy, spaces, path, explore=explore)
     call = jax.export.deserialize(bytearray(path.read_bytes())).call
     for count in (1, 5):
@@ -113,7 +116,7 @@ def test_an_exported_policy_agrees_without_bellmax(agent, explore, tmp_path):
 
 def test_stablehlo_is_text(tmp_path):
     agent = agent_of("ppo")
-    export_policy(agent.policy(), agent.trainer.environment.spaces, tmp_path / "policy.mlir")
+    export_policy(agent.policy(), agent.spaces, tmp_path / "policy.mlir")
     text = (tmp_path / "policy.mlir").read_text()
     assert "stablehlo." in text
     assert "func.func public @main" in text
@@ -132,7 +135,7 @@ def test_a_file_that_disagrees_is_not_written(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_export.export, "deserialize", Wrong)
     with pytest.raises(UsageError, match="differs"):
-        export_policy(agent.policy(), agent.trainer.environment.spaces, path)
+        export_policy(agent.policy(), agent.spaces, path)
     assert not list(tmp_path.iterdir())
 
 
@@ -178,3 +181,44 @@ def test_a_policy_acts_outside_jax():
         if terminated or truncated:
             break
     assert terminated or truncated
+
+
+class Shifted(gymnasium.Env):
+    """Sees and takes whole numbers that begin elsewhere."""
+
+    observation_space = gymnasium.spaces.Dict(
+        {"place": gymnasium.spaces.Discrete(3, start=5), "rest": gymnasium.spaces.Box(-1, 1, (2,), np.float64)}
+    )
+    action_space = gymnasium.spaces.MultiDiscrete([3, 2], start=[1, 5])
+
+    def reset(self, **settings):
+        super().reset(**settings)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def test_a_policy_speaks_as_its_environment_does(tmp_path):
+    """Trained on numbers from zero, it takes and gives those of the environment outside JAX, exported too."""
+    trainer = HostTrainer(PPO, envs.GymnasiumEnvironment.of(Shifted), 4)
+    keys = jax.random.key(0)[None]
+    state = laws.fast_jit(lambda keys: jax.vmap(trainer.learner.init)(keys, keys).algorithm)(keys)
+    agent = Agent(Configuration("ppo", "gymnasium/Shifted-v0", 1, 4, 1, 0, {}), trainer, state, 1)
+    policy, inside = agent.policy(), agent.trainer.environment.spaces
+    assert agent.spaces.action == Shifted.action_space
+    rows = observations_of(Shifted.observation_space, 8)
+    actions = jax.vmap(lambda row, key: policy(row, key=key, explore=True)[0])(rows, jax.random.split(keys[0], 8))
+    assert all(map(Shifted.action_space.contains, np.asarray(actions, np.int64)))
+    assert not inside.action.contains(np.asarray(actions[0], np.int64))
+    one = {name: leaf[0] for name, leaf in rows.items()}
+    seen = one | {"place": one["place"] - 5}
+    alone = trainer.algorithm.act(
+        jax.tree.map(lambda leaf: leaf[0] if eqx.is_array(leaf) else leaf, state),
+        seen, None, step=jnp.array(1.0), key=keys[0], explore=False,
+    )[0]  # fmt: skip
+    np.testing.assert_array_equal(policy(one)[0], alone + np.array([1, 5]))
+    export_policy(policy, agent.spaces, tmp_path / "policy.jax")
+    call = jax.export.deserialize(bytearray((tmp_path / "policy.jax").read_bytes())).call
+    small = jax.tree.map(lambda leaf: leaf.astype(np.int32 if leaf.dtype == np.int64 else np.float32), rows)
+    np.testing.assert_array_equal(call(small)[0], policy(one)[0])

@@ -68,10 +68,16 @@ class GymnasiumEnvironment(AbstractHostEnvironment):
     def __repr__(self) -> str:
         return f"GymnasiumEnvironment({self._name})"
 
+    @property
+    def outer_spaces(self) -> Spaces:
+        """The spaces as Gymnasium has them."""
+        return self._outer_spaces
+
     def _read_spaces(self):
         env = self._make()
         try:
-            self.spaces = Border(Spaces(env.observation_space, env.action_space)).spaces
+            self._outer_spaces = Spaces(env.observation_space, env.action_space)
+            self.spaces = Border(self._outer_spaces).spaces
         finally:
             env.close()
 

@@ -102,10 +102,15 @@ class AbstractHostEnvironment(abc.ABC):
     """An environment outside JAX: how to make lanes of it. It travels to worker processes, so it must pickle.
 
     Attributes:
-        spaces: The spaces of one observation and of one action.
+        spaces: The spaces of one observation and of one action, as a policy sees them.
     """
 
     spaces: Spaces
+
+    @property
+    def outer_spaces(self) -> Spaces:
+        """The spaces as the environment itself has them, where a `Discrete` may begin elsewhere."""
+        return self.spaces
 
     @abc.abstractmethod
     def start(self, num_envs: int) -> AbstractHostVectorEnv:

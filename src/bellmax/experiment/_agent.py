@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._core import Counter, clip_to
+from .._core import Counter, Spaces, clip_to
+from ..envs import AbstractHostEnvironment
 from ..training import Trainer
 from ._arrays import is_shaped, load_arrays
 from ._configuration import Configuration, UsageError
 from ._folder import RunFolder, saved_part, seed_keys, seeds_of
 from ._host_trainer import HostTrainer
-from ._policy import Policy
+from ._policy import Policy, moved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +57,26 @@ class Agent:
         state = jax.tree.map(lambda leaf: leaf[seed] if eqx.is_array(leaf) else leaf, self.state)
         algorithm, spaces = self.trainer.algorithm, self.trainer.environment.spaces
         step = jnp.asarray(self.steps, float)
-        return Policy(algorithm, state, algorithm.init_memory(spaces), step, self._into_bounds)
+        return Policy(algorithm, state, algorithm.init_memory(spaces), step, *self._border)
+
+    @property
+    def spaces(self) -> Spaces:
+        """The spaces of what a policy takes and gives: those of the environment, also where that is outside JAX."""
+        environment = self.trainer.environment
+        return environment.outer_spaces if isinstance(environment, AbstractHostEnvironment) else environment.spaces
 
     @functools.cached_property
-    def _into_bounds(self):
-        # One function for all seeds: policies are stacked only if they are alike in all that is no array.
-        return functools.partial(clip_to, self.trainer.environment.spaces.action)
+    def _border(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        # The same functions for all seeds: policies are stacked only if they are alike in all that is no array.
+        seen, outer = self.trainer.environment.spaces, self.spaces
+
+        def inward(observation):
+            return moved(observation, outer.observation, seen.observation)
+
+        def outward(action):
+            return moved(clip_to(seen.action, action), seen.action, outer.action)
+
+        return inward, outward
 
 
 def load_agent(run: str | Path) -> Agent:

@@ -19,7 +19,7 @@ def export(words: list[str]) -> int:
     check_suffix(options.out)
     agent = load_agent(names[0])
     policy = agent.policy(options.seed)
-    export_policy(policy, agent.trainer.environment.spaces, options.out, explore=options.sampled)
+    export_policy(policy, agent.spaces, options.out, explore=options.sampled)
     print(options.out)
     return 0
 

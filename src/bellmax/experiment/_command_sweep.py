@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ._command_train import configuration_of, known_environment, learning_flags, run_flags
+from ._command_train import configuration_of, known_environment, learning_flags, run_flags, train_options
 from ._config_file import ConfigFile
 from ._configuration import ALGORITHMS, UsageError, choose, hyperparameters_of, preset_of
 from ._flags import asks_help, flag, parse, positional, switch, value_of
@@ -53,11 +53,14 @@ def sweep(words: list[str]) -> int:
     preset = preset_of(algorithm, environment, value_of("--preset", flags) or config.values.get("preset"))
     out = Path("sweeps") / f"{algorithm}-{environment.replace('/', '-') or 'ENVIRONMENT'}"
     kind, program = sweep_options(algorithm, preset, out), " ".join(["bellmax sweep", *names])
-    plain, lists = split_lists(algorithm, [*config.words(kind), *flags])
+    # A run's own file may be swept: where it left the run, and what a sweep does not do, is not its matter.
+    of_a_run = {field.name for field in dataclasses.fields(train_options(algorithm, preset, out))}
+    ignored = (of_a_run - {field.name for field in dataclasses.fields(kind)}) | {"out"}
+    plain, lists = split_lists(algorithm, [*config.words(kind, ignored), *flags])
     options, extra = parse(kind, plain, program)
     if extra:
         raise UsageError(f"{extra[0]!r} is one word too many; values of a list have commas between them")
-    values = {name: [getattr(parse(kind, words, program)[0], name) for words in each] for name, each in lists.items()}
+    values = {name: [_value(name, parse(kind, words, program)) for words in each] for name, each in lists.items()}
     try:
         rows = run_sweep(
             configuration_of(algorithm, environment, options),
@@ -77,6 +80,14 @@ def sweep(words: list[str]) -> int:
     return 0
 
 
+def _value(name: str, parsed: tuple[Any, list[str]]) -> Any:
+    """Returns one value of a list; refuses words that are left over."""
+    options, extra = parsed
+    if extra:
+        raise UsageError(f"--{name.replace('_', '-')} takes one word a value; {extra[0]!r} is one too many")
+    return getattr(options, name)
+
+
 def split_lists(algorithm: str, flags: list[str]) -> tuple[list[str], dict[str, list[list[str]]]]:
     """Takes the lists out of the flags.
 
@@ -94,7 +105,7 @@ def split_lists(algorithm: str, flags: list[str]) -> tuple[list[str], dict[str, 
         if name not in types and name in _OF_A_RUN and name not in ("config", "preset") and "," in text:
             raise UsageError(f"--{name.replace('_', '-')} takes one value, and hyperparameters take lists; got {text}")
         if name not in types or "," not in text:
-            lists.pop(name, None)  # the last one counts
+            lists.pop(name if name in types else name.removeprefix("no_"), None)  # the last one counts
             plain += words
             continue
         values = [value.split() for value in text.split(",")]

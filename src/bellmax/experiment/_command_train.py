@@ -3,7 +3,7 @@
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from .. import envs
 from .._core import RealScalarLike, Scheduled
@@ -30,8 +30,8 @@ Flags and their values depend on the algorithm and on the preset of the environm
 def train(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
-    join_hosts(flags)
     config = ConfigFile(value_of("--config", flags))
+    join_hosts(flags, config)
     names = config.names(names)
     if not names:
         if asks_help(flags):
@@ -43,7 +43,7 @@ def train(words: list[str]) -> int:
     if len(names) == 1 and not asks_help(flags):  # the environment may stand among the flags
         plain = train_options(algorithm, preset_of(algorithm, "", "none"), Path())
         names += parse(plain, flags, f"bellmax train {algorithm}")[1]
-        flags = [word for word in flags if word not in names[1:]]
+        flags = _without(flags, names[1:], plain)
     if len(names) > 2:
         raise UsageError(f"train takes an algorithm and an environment; {names[2]!r} is one word too many")
     if len(names) == 1 and not asks_help(flags):
@@ -63,6 +63,18 @@ def train(words: list[str]) -> int:
         return 0
     outcome = train_run(configuration, options.out, replace=options.replace, **settings)
     return report(outcome, options.out)
+
+
+def _without(flags: list[str], words: list[str], options: type) -> list[str]:
+    """Takes words that stand for themselves out of the flags; the same word may also be the value of one."""
+    switches = {field.name for field in dataclasses.fields(options) if bool in get_args(field.type)}
+
+    def is_value(place):
+        before = flags[place - 1] if place else ""
+        name = before[2:].replace("-", "_")
+        return before.startswith("--") and "=" not in before and not {name, name.removeprefix("no_")} & switches
+
+    return [word for place, word in enumerate(flags) if word not in words or is_value(place)]
 
 
 def report(outcome: Outcome, run: Path) -> int:

@@ -5,6 +5,7 @@ import difflib
 from typing import Annotated, Any
 
 from ..training import How, Spread
+from ._config_file import ConfigFile
 from ._configuration import UsageError
 from ._hosts import Hosts
 
@@ -59,12 +60,18 @@ def _host_flags() -> list[Any]:
     ]
 
 
-def join_hosts(flags: list[str]) -> None:
-    """Waits for the other processes that flags name; first of all, since environment packages start JAX on import."""
+def join_hosts(flags: list[str], config: ConfigFile | None = None) -> None:
+    """Waits for the other processes that flags or a file name.
+
+    First of all, since environment packages start JAX on import.
+    """
     import tyro
 
     options = dataclasses.make_dataclass("HostOptions", _host_flags())
-    found, _ = tyro.cli(options, args=[word for word in flags if not asks_help([word])], return_unknown_args=True)
+    words = [word for word in flags if not asks_help([word])]
+    if config is not None:
+        words = config.words(options, ignored=set(config.values) - {name for name, *_ in _host_flags()}) + words
+    found, _ = tyro.cli(options, args=words, return_unknown_args=True)
     Hosts(**vars(found)).join()
 
 

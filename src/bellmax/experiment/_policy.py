@@ -5,6 +5,8 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from ..algorithms import AbstractAlgorithm
@@ -21,14 +23,16 @@ class Policy(eqx.Module):
         state: The algorithm's state, of one seed.
         initial_memory: What is remembered where an episode begins; None if nothing ever is.
         step: Count of environment steps, for schedules of exploration.
-        into_bounds: Brings an action inside the bounds of its space.
+        inward: Takes an observation of the environment to what was seen in training.
+        outward: Takes an action to the environment, inside the bounds of its space.
     """
 
     algorithm: AbstractAlgorithm
     state: Any
     initial_memory: PyTree[Array]
     step: Float[Array, ""]
-    into_bounds: Callable[[PyTree[Array]], PyTree[Array]] = eqx.field(static=True)
+    inward: Callable[[PyTree[Array]], PyTree[Array]] = eqx.field(static=True)
+    outward: Callable[[PyTree[Array]], PyTree[Array]] = eqx.field(static=True)
 
     def __call__(
         self,
@@ -58,6 +62,19 @@ class Policy(eqx.Module):
             key = jax.random.key(0)
         memory = self.initial_memory if memory is None else memory
         action, _, memory = self.algorithm.act(
-            self.state, observation, memory, step=self.step, key=key, explore=explore
+            self.state, self.inward(observation), memory, step=self.step, key=key, explore=explore
         )
-        return self.into_bounds(action), memory
+        return self.outward(action), memory
+
+
+def moved(value: PyTree[Array], source: Any, target: Any) -> PyTree[Array]:
+    """Takes an element of one space to another that differs only in where its whole numbers begin."""
+    from gymnasium import spaces
+
+    if isinstance(source, spaces.Dict):
+        return {name: moved(value[name], part, target[name]) for name, part in source.items()}
+    if isinstance(source, spaces.Tuple):
+        return tuple(moved(*each) for each in zip(value, source, target, strict=True))
+    if isinstance(source, spaces.Discrete | spaces.MultiDiscrete) and np.any(target.start != source.start):
+        return value + jnp.asarray(target.start - source.start, jnp.asarray(value).dtype)
+    return value
