@@ -67,8 +67,8 @@ def performance_profile(values: np.ndarray, thresholds: np.ndarray, axis: int = 
         axis: Along which the runs lie.
 
     Returns:
-        The shares: the axes of `thresholds`, then those of `values` without the one given; not a number where any of the
-        figures is none.
+        The shares: the axes of `thresholds`, then those of `values` without the one given; not a number where any
+        of the figures is none.
 
     Example:
         >>> performance_profile(np.array([1.0, 2.0, 2.0, 4.0]), np.array([0.0, 2.0, 4.0])).tolist()
