@@ -30,7 +30,8 @@ def _options() -> type:
         switch("no_film", "Play no episode: drawing one takes seconds."),
     ]
     description = (
-        "Writes one page about a run, or a sweep: state, final returns, curves, an episode, configuration, checkpoints, "
-        "how to go on. It needs no network and holds no script. A run that goes on, was killed or failed has one too."
+        "Writes one page about a run, or a sweep: state, final returns, curves, an episode, configuration, "
+        "checkpoints, how to go on. It needs no network and holds no script. "
+        "A run that goes on, was killed or failed has one too."
     )
     return dataclasses.make_dataclass("ReportOptions", flags, namespace={"__doc__": description})

@@ -53,8 +53,8 @@ def curve_of(
     """Makes a curve of rows of metrics.
 
     A seed has a point at each of its rows, but where no episode ended or nothing was learned yet. Between two points it
-    is interpolated, and the curve has the steps that lie between the first and the last point of every seed. A value that
-    is not a number stays.
+    is interpolated, and the curve has the steps that lie between the first and the last point of every seed. A value
+    that is not a number stays.
 
     Args:
         rows: Of `metrics.jsonl`.

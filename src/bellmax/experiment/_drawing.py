@@ -97,10 +97,8 @@ def draw_curve(
 
 
 def describe_curve(curve: Curve) -> str:
-    """Names a run in a legend: how many seeds, and what of the picture is not as it seems."""
-    count = describe_count(len(curve.seeds))
-    wrong = "; ✕ not a number" * bool(np.isnan(curve.values).any())
-    return f"{curve.label} ({count}{wrong})" if curve.label else f"{count}{wrong}"
+    """Says in a legend how many seeds a curve is of, and what a cross is."""
+    return describe_count(len(curve.seeds)) + "; ✕ not a number" * bool(np.isnan(curve.values).any())
 
 
 def describe_count(seeds: int) -> str:

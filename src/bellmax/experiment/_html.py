@@ -10,12 +10,12 @@ from ._drawing import COLOURS
 _STYLE = """
 :root {
   color-scheme: light dark;
-  --ink: #1c2024; --soft: #5d6670; --line: #dcdfe3; --ground: #ffffff; --raised: #f5f6f8; --mark: #fff3c9;
+  --ink: #1c2024; --soft: #5d6670; --line: #dcdfe3; --ground: #ffffff; --raised: #f5f6f8; --mark: #fff3c9; --grid: #b0b0b0;
   LIGHT
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ink: #e7e9ec; --soft: #a0a8b1; --line: #3a4047; --ground: #16191c; --raised: #20252a; --mark: #4a3f16;
+    --ink: #e7e9ec; --soft: #a0a8b1; --line: #3a4047; --ground: #16191c; --raised: #20252a; --mark: #4a3f16; --grid: #6b737b;
     DARK
   }
 }
@@ -48,9 +48,11 @@ svg { display: block; width: 100%; height: auto; }
 svg text { fill: currentColor; font-family: inherit !important; }
 .many { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .4rem 1.2rem; }
 .many figure { margin: .2rem 0; }
+.beside { display: flex; flex-wrap: wrap; gap: .6rem 2.5rem; align-items: flex-start; }
 details { border-bottom: 1px solid var(--line); padding: .4rem 0; }
 summary { cursor: pointer; font-weight: 600; }
-@media print { body { max-width: none; } details { break-inside: avoid; } }
+@media print { body { max-width: none; } .beside { display: flex; flex-wrap: wrap; gap: .6rem 2.5rem; align-items: flex-start; }
+details { break-inside: avoid; } }
 """
 _DARK = ("#56a8e0", "#ff8a4c", "#3ccb9d", "#e8a3ca", "#f0b840", "#8fd0f5", "currentColor")
 """What the colours of lines become on a dark page."""
@@ -149,7 +151,7 @@ def inline_svg(svg: str, description: str, number: int) -> str:
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>s{number}-", svg)
     for place, colour in enumerate(COLOURS):
         svg = re.sub(rf"(?<=: ){colour}", f"var(--c{place})", svg, flags=re.IGNORECASE)
-    svg = re.sub(r"\n+", "\n", svg)
+    svg = re.sub(r"\n+", "\n", svg.replace(": #b0b0b0", ": var(--grid)"))
     return svg.replace("LABEL", escaped(description), 1)
 
 

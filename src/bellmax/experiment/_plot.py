@@ -44,12 +44,12 @@ def curves_figure(curves: Sequence[Curve], metric: str, statistic: Statistic = i
         axes = panels[curve.environment]
         line = draw_curve(axes, curve, labels.index(curve.label), statistic=statistic, seeds=len(curves) == 1)
         tidy(axes, curve.environment)
-        axes.set_ylabel(metric_text(metric))
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel(metric_text(metric))
         lines.setdefault(curve.label, (line, []))[1].append(describe_curve(curve))
     intervals = any(len(curve.seeds) > 1 for curve in curves)
     title = f"{name_of(statistic)} over seeds; band: 95 % bootstrap interval" if intervals else ""
-    texts = [each[0] if len(set(each)) == 1 else label for label, (_, each) in lines.items()]
-    legend_below(figure, [line for line, _ in lines.values()], texts, title)
+    legend_below(figure, lines, title)
     return figure
 
 
@@ -62,12 +62,16 @@ def panels_of(names: Sequence[str], height: float = 4.2) -> tuple[Any, dict[str,
     return figure, {name: figure.add_subplot(down, columns, place) for place, name in enumerate(names, 1)}
 
 
-def legend_below(figure: Any, lines: Sequence[Any], labels: Sequence[str], title: str = "") -> None:
-    """Writes one legend for all panels, below them, in as many columns as fit."""
+def legend_below(figure: Any, lines: dict[str, tuple[Any, list[str]]], title: str = "") -> None:
+    """Writes one legend for all panels, below them, in as many columns as fit; by label a line and a remark a panel."""
+    labels = []
+    for label, (_, each) in lines.items():
+        remark = " / ".join(dict.fromkeys(each))
+        labels.append(f"{label} ({remark})" if label else remark)
     wide = max(map(len, labels)) * 0.085 + 0.6
     columns = max(1, min(len(labels), int(figure.get_figwidth() / wide)))
     figure.set_figheight(figure.get_figheight() + 0.22 * (math.ceil(len(labels) / columns) - 1))
-    draw_legend(figure, lines, labels, title, loc="outside lower center", ncols=columns)
+    draw_legend(figure, [line for line, _ in lines.values()], labels, title, loc="outside lower center", ncols=columns)
 
 
 def metric_text(metric: str) -> str:

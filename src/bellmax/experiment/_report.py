@@ -67,7 +67,7 @@ def _run_body(run: NamedRun, figures: Figures, seed: int | None) -> tuple[str, l
         texts.returns(read_evaluation(folder)),
         section("Learning curve", wrong, _curve(rows, figures, title)),
         section("An episode", episode(folder, seed)) if seed is not None else "",
-        section("What was learned", small_multiples(rows, figures)),
+        section("Learning metrics", small_multiples(rows, figures)),
         configuration_table(configuration),
         texts.carried_out(run, content, rows),
         texts.checkpoints(run, state),

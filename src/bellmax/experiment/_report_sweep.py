@@ -13,7 +13,7 @@ from ._named_runs import NamedRun
 from ._plot import curves_figure
 from ._report_configuration import configuration_table
 from ._report_figures import Figures
-from ._report_texts import State, header, interval, number
+from ._report_texts import State, header, interval, number, seed_table
 from ._sweep_grid import as_text, value_of_knob
 from ._sweep_plot import sweep_figure
 from ._sweep_table import LUCK, SweepRow, ranked
@@ -92,14 +92,10 @@ def _details(run: NamedRun, row: SweepRow | None) -> str:
     """Returns one run, folded."""
     state, path = State.of(run), run.folder.path
     found = f"{number(row.mean)}, 95 % interval {interval(row.low, row.high)}" if row else state.kind
-    seeds = table(["seed", "mean return"], _seeds(row), numbers=1) if row else ""
+    seeds = seed_table(row.evaluation.seed_means) if row else ""
     load = code(f"from bellmax.experiment import load_agent\n\nagent = load_agent({str(path)!r})")
     body = paragraph(f"{state.kind}: {state.text}") + seeds + load
     return f"<details><summary>{escaped(run.label)}: {escaped(found)}</summary>{body}</details>\n"
-
-
-def _seeds(row: SweepRow) -> list[tuple[str, str]]:
-    return [(str(seed), number(mean)) for seed, mean in enumerate(row.evaluation.seed_means)]
 
 
 def _more(runs: Sequence[NamedRun]) -> str:

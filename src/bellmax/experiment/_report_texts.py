@@ -81,14 +81,20 @@ def returns(evaluation: Evaluation | None) -> str:
         (name, number(float(statistic(means))), interval(*bootstrap_interval(means, statistic=statistic)))
         for name, statistic in (("mean", np.mean), ("interquartile mean", interquartile_mean))
     ]
-    seeds = [(str(seed), number(mean)) for seed, mean in enumerate(means)]
     return section(
         "Final return",
         figure,
+        '<div class="beside">',
         table(["over seeds", "return", "95 % bootstrap interval"], statistics, numbers=2),
-        "<p></p>",
-        table(["seed", "mean return"], seeds, numbers=1),
+        seed_table(means),
+        "</div>",
     )
+
+
+def seed_table(means: Sequence[float]) -> str:
+    """Returns the mean return of each seed, folded where there are many."""
+    found = table(["seed", "mean return"], [(str(seed), number(mean)) for seed, mean in enumerate(means)], numbers=1)
+    return found if len(means) <= 10 else f"<details><summary>each of {len(means)} seeds</summary>{found}</details>\n"
 
 
 def carried_out(run: NamedRun, content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:

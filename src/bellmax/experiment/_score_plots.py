@@ -30,11 +30,11 @@ def profiles_figure(scores: Sequence[Scores]) -> Any:
         thresholds = _thresholds(here)
         for each in here:
             line = _draw_profile(axes, each, thresholds, look(labels.index(each.label)))
-            lines.setdefault(each.label, (line, f"{each.label} ({describe_count(len(each.means))})"))
+            lines.setdefault(each.label, (line, []))[1].append(describe_count(len(each.means)))
         tidy(axes, environment, steps=False)
         axes.set(xlabel="return τ", ylabel="share of seeds above τ", ylim=(-0.03, 1.03))
     title = "band: 95 % bootstrap interval" if any(len(each.means) > 1 for each in scores) else ""
-    legend_below(figure, [line for line, _ in lines.values()], [text for _, text in lines.values()], title)
+    legend_below(figure, lines, title)
     return figure
 
 
@@ -47,7 +47,9 @@ def comparisons_figure(comparisons: Sequence[Comparison]) -> Any:
         here = [each for each in comparisons if each.environment == environment]
         places = np.arange(len(here))[::-1]
         for place, each in zip(places, here, strict=True):
-            axes.plot([each.low, each.high], [place, place], color=COLOURS[0], linewidth=6, alpha=0.35)
+            axes.plot(
+                [each.low, each.high], [place, place], color=COLOURS[0], linewidth=6, alpha=0.35, solid_capstyle="butt"
+            )
             axes.plot(each.probability, place, "o", color=COLOURS[0])
         axes.axvline(0.5, color="black", linewidth=1, linestyle=":")
         axes.set_yticks(places, [f"{each.x} > {each.y}" for each in here], parse_math=False)
