@@ -10,12 +10,14 @@ from ._drawing import COLOURS
 _STYLE = """
 :root {
   color-scheme: light dark;
-  --ink: #1c2024; --soft: #5d6670; --line: #dcdfe3; --ground: #ffffff; --raised: #f5f6f8; --mark: #fff3c9; --grid: #b0b0b0;
+  --ink: #1c2024; --soft: #5d6670; --line: #dcdfe3; --ground: #ffffff; --raised: #f5f6f8;
+  --mark: #fff3c9; --grid: #b0b0b0;
   LIGHT
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --ink: #e7e9ec; --soft: #a0a8b1; --line: #3a4047; --ground: #16191c; --raised: #20252a; --mark: #4a3f16; --grid: #6b737b;
+    --ink: #e7e9ec; --soft: #a0a8b1; --line: #3a4047; --ground: #16191c; --raised: #20252a;
+    --mark: #4a3f16; --grid: #6b737b;
     DARK
   }
 }
@@ -23,7 +25,7 @@ _STYLE = """
 body {
   margin: 0 auto; padding: 1.2rem 1rem 4rem; max-width: 58rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  overflow-wrap: anywhere;
+  overflow-wrap: break-word;
 }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .4rem 0; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; padding-bottom: .2rem; border-bottom: 1px solid var(--line); }
@@ -42,17 +44,16 @@ tr.changed td { background: var(--mark); font-weight: 600; }
 pre { background: var(--raised); padding: .7rem .9rem; border-radius: .4rem; overflow-x: auto; overflow-wrap: normal; }
 code, pre { font: .86rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 figure { margin: .8rem 0; }
-figure.main { max-width: 44rem; }
+figure.main { max-width: 38rem; }
 figure img { max-width: 100%; height: auto; border-radius: .4rem; background: #fff; }
 svg { display: block; width: 100%; height: auto; }
 svg text { fill: currentColor; font-family: inherit !important; }
 .many { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .4rem 1.2rem; }
 .many figure { margin: .2rem 0; }
-.beside { display: flex; flex-wrap: wrap; gap: .6rem 2.5rem; align-items: flex-start; }
 details { border-bottom: 1px solid var(--line); padding: .4rem 0; }
 summary { cursor: pointer; font-weight: 600; }
-@media print { body { max-width: none; } .beside { display: flex; flex-wrap: wrap; gap: .6rem 2.5rem; align-items: flex-start; }
-details { break-inside: avoid; } }
+.beside { display: flex; flex-wrap: wrap; gap: .6rem 2.5rem; align-items: flex-start; }
+@media print { body { max-width: none; } details { break-inside: avoid; } }
 """
 _DARK = ("#56a8e0", "#ff8a4c", "#3ccb9d", "#e8a3ca", "#f0b840", "#8fd0f5", "currentColor")
 """What the colours of lines become on a dark page."""

@@ -85,4 +85,4 @@ def _curve(rows: list[dict[str, Any]], figures: Figures, title: str) -> str:
         return paragraph("No episode has ended in every seed, so there is no return to draw.")
     figure = curves_figure([curve], "episode_return")
     notes = "".join(paragraph(note, "soft") for note in curve.notes)
-    return picture(figures(figure, f"Return of training episodes, {title}", 6.0, 3.5)) + notes
+    return picture(figures(figure, f"Return of training episodes, {title}", 5.2, 3.3)) + notes

@@ -70,7 +70,7 @@ def _ranking(names: Sequence[str], runs: Sequence[NamedRun], rows: dict[Path, Sw
 def _picture(rows: Sequence[SweepRow], figures: Figures) -> str:
     if not any(math.isfinite(row.mean) for row in rows):
         return ""
-    return picture(figures(sweep_figure(rows, "Final return"), "Final return of each configuration"))
+    return picture(figures(sweep_figure(rows, "Final return"), "Final return of each configuration", 5.6))
 
 
 def _curves(runs: Sequence[NamedRun], figures: Figures, count: int) -> str:
@@ -84,7 +84,7 @@ def _curves(runs: Sequence[NamedRun], figures: Figures, count: int) -> str:
             notes.append(f"{run.label} is not drawn: {error}")
     if count > len(runs):
         notes.append(f"The best {len(runs)} of {count:,}; `bellmax plot` draws those that you name.")
-    drawn = picture(figures(curves_figure(curves, "episode_return"), "Learning curves", 6.0, 4.2)) if curves else ""
+    drawn = picture(figures(curves_figure(curves, "episode_return"), "Learning curves", 5.2, 3.9)) if curves else ""
     return drawn + "".join(paragraph(note, "soft") for note in notes)
 
 

@@ -85,7 +85,7 @@ def returns(evaluation: Evaluation | None) -> str:
         "Final return",
         figure,
         '<div class="beside">',
-        table(["over seeds", "return", "95 % bootstrap interval"], statistics, numbers=2),
+        table(["over seeds", "return", "95 % interval"], statistics, numbers=2),
         seed_table(means),
         "</div>",
     )
@@ -165,7 +165,7 @@ def number(value: float | None) -> str:
     """Writes a return; one that is not a number is said to be none."""
     if value is None or not np.isfinite(value):
         return "not a number"
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.3g}"
 
 
 def interval(low: float, high: float) -> str:

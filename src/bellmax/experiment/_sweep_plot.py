@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._drawing import COLOURS, new_figure, save_figure
+from ._drawing import COLOURS, new_figure, save_figure, tidy
 from ._sweep_grid import as_number, as_text
 from ._sweep_table import SweepRow, ranked
 
@@ -66,8 +66,8 @@ def _draw_curve(axes: Any, rows: Sequence[SweepRow], name: str) -> None:
     if len(x) <= 10:
         axes.set_xticks(x, [as_text(row.knobs[name]) for row in rows])
     axes.set(xlabel=_label(name), ylabel="return")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    tidy(axes, steps=False)
+    axes.legend(frameon=False)
 
 
 def _draw_map(figure: Any, axes: Any, rows: Sequence[SweepRow], names: list[str]) -> None:
@@ -82,7 +82,7 @@ def _draw_map(figure: Any, axes: Any, rows: Sequence[SweepRow], names: list[str]
     if table.size <= 150:
         for (i, j), mean in np.ndenumerate(table):
             text = f"{mean:.1f}" if math.isfinite(mean) else "–"
-            axes.text(j, i, text, ha="center", va="center", color="white" if mean < middle else "black", fontsize=8)
+            axes.text(j, i, text, ha="center", va="center", color="white" if mean < middle else "#222222", fontsize=8)
     axes.set_yticks(range(len(down)), down)
     axes.set_xticks(range(len(right)), right, rotation=45 if sum(map(len, right)) > 40 else 0)
     axes.set(ylabel=_label(names[0]), xlabel=_label(names[1]))
@@ -98,7 +98,7 @@ def _draw_ranking(axes: Any, rows: Sequence[SweepRow], names: list[str]) -> None
     axes.set_ylabel(", ".join(map(_label, names)))
     left_out = len(rows) - len(best)
     axes.set_xlabel(f"return: mean and 95 % interval{f'; {left_out} more not shown' if left_out else ''}")
-    axes.grid(alpha=0.3)
+    tidy(axes, steps=False)
 
 
 def _values(rows: Sequence[SweepRow], name: str) -> list[str]:
