@@ -1,7 +1,6 @@
 """How pictures are drawn: colours, a curve with its band, files."""
 
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from ._configuration import UsageError
 from ._curves import Curve
+from ._files import write_whole
 from ._statistics import interquartile_mean
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,7 +22,8 @@ Statistic = Callable[..., np.ndarray]
 
 def look(place: int) -> dict[str, Any]:
     """Returns the colour and the kind of line of one run among others; they stay apart in print without colours."""
-    return {"color": COLOURS[place % len(COLOURS)], "linestyle": _LINES[(place + place // len(COLOURS)) % len(_LINES)]}
+    again, colour = divmod(place, len(COLOURS))
+    return {"color": COLOURS[colour], "linestyle": _LINES[(colour + again) % len(_LINES)]}
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -43,15 +44,9 @@ def save_figure(figure: Any, path: Path) -> None:
     import matplotlib
 
     metadata: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "bellmax"}):  # fonts that journals accept
-            figure.savefig(temporary, dpi=150, format=path.suffix.removeprefix("."), metadata=metadata)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+    settings = {"dpi": 150, "format": path.suffix.removeprefix("."), "metadata": metadata}
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "bellmax"}):  # fonts that journals accept
+        write_whole(path, lambda temporary: figure.savefig(temporary, **settings))
 
 
 def tidy(axes: Any, title: str = "", *, steps: bool = True) -> None:

@@ -1,7 +1,6 @@
 """One page about a run or a sweep."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from . import _report_texts as texts
 from ._configuration import UsageError
 from ._curves import curve_of
 from ._evaluation import read_evaluation
+from ._files import write_whole
 from ._html import page, paragraph, picture, section
 from ._named_runs import NamedRun, is_sweep, named_runs
 from ._plot import curves_figure
@@ -41,14 +41,7 @@ def write_report(run: str | Path, out: str | Path | None = None, *, seed: int = 
         title, body = sweep_body(path, runs, figures)
     else:
         title, body = _run_body(runs[0], figures, seed if film else None)
-    temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page(title, body), encoding="utf8")
-        os.replace(temporary, target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UsageError(f"{target} cannot be written: {error.strerror or error}") from error
+    write_whole(target, lambda temporary: temporary.write_text(page(title, body), encoding="utf8"))
     return target
 
 
