@@ -24,7 +24,7 @@ T = TypeVar("T")
 def plot(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
-    options, more = parse(_options(), flags, "bellmax plot RUN...")
+    options, more = parse(plot_options(), flags, "bellmax plot RUN...")
     names += more
     if not names:
         raise UsageError("plot needs a run folder, or several, or that of a sweep; got none")
@@ -99,7 +99,7 @@ def _check_count(runs: Sequence[NamedRun]) -> None:
         raise UsageError(f"at most {MOST_LINES} lines can be told apart; got {count}: name some of the run folders")
 
 
-def _options() -> type:
+def plot_options() -> type:
     """Makes the flags of `plot`."""
     flags = [
         flag("out", str | None, None, "Where to: a .png, .svg or .pdf file; curves, profile or comparison.png here."),

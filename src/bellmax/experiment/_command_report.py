@@ -10,7 +10,7 @@ from ._report import write_report
 def report(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
     names, flags = positional(words)
-    options, more = parse(_options(), flags, "bellmax report RUN")
+    options, more = parse(report_options(), flags, "bellmax report RUN")
     names += more
     if len(names) != 1:
         raise UsageError(f"report needs one run folder, or that of a sweep; got {len(names)}")
@@ -22,7 +22,7 @@ def report(words: list[str]) -> int:
     return 0
 
 
-def _options() -> type:
+def report_options() -> type:
     """Makes the flags of `report`."""
     flags = [
         flag("out", str | None, None, "Where to, an .html file; without it report.html in the run's folder."),

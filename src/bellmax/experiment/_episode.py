@@ -1,6 +1,7 @@
 """One episode of an agent, played and drawn."""
 
 import contextlib
+import functools
 import importlib
 import os
 import warnings
@@ -10,18 +11,16 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
 from .. import envs
-from .._core import clip_to
-from ..algorithms import AbstractAlgorithm
 from ..envs import AbstractEnvironment, AbstractHostEnvironment, GymnasiumEnvironment
+from ._agent import Agent
 from ._compile import compiled
 from ._configuration import UsageError
-from ._folder import Agent
 from ._host_loop import seed_of
+from ._policy import Policy
 
 _RENDER_STREAM = 2**32 - 2
 """Folded into the key first, as the stream of evaluation is."""
@@ -44,17 +43,16 @@ def draw_episode(agent: Agent, seed: int, key: int, max_steps: int, out: Path, f
     Raises:
         UsageError: If the environment cannot be drawn so, or that seed is not there.
     """
-    environment = agent.trainer.environment
     if out.suffix != ".html":
         frames, rewards = film_episode(agent, seed, key, max_steps)
         with _explained(agent, ".gif"):
             write_frames(frames, out, fps)
         return rewards
-    _check_seed(agent, seed)
+    player, environment = _Player(agent.policy(seed)), agent.trainer.environment
     with _explained(agent, ".html"):
         if not isinstance(environment, AbstractEnvironment):
             raise TypeError("--out episode.gif draws pictures")
-        states, rewards = _play(environment, _Policy(agent, seed), _stream(key), max_steps)
+        states, rewards = _play(environment, player, _stream(key), max_steps)
         out.write_text(environment.html(states))
         return rewards
 
@@ -74,22 +72,16 @@ def film_episode(
     Raises:
         UsageError: As `draw_episode`.
     """
-    _check_seed(agent, seed)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame looks for a screen and a loudspeaker
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
-    environment, policy = agent.trainer.environment, _Policy(agent, seed)
+    player, environment = _Player(agent.policy(seed)), agent.trainer.environment
     with _explained(agent, ".gif"):
         if isinstance(environment, AbstractEnvironment):
-            states, rewards = _play(environment, policy, _stream(key), max_steps)
+            states, rewards = _play(environment, player, _stream(key), max_steps)
             return environment.frames(_spaced(states, most)), rewards
         drawn = envs.make(agent.configuration.environment, render_mode="rgb_array")
-        frames, rewards = _play_on_host(drawn, policy, _stream(key), max_steps)
+        frames, rewards = _play_on_host(drawn, player, _stream(key), max_steps)
         return _spaced(frames, most), rewards
-
-
-def _check_seed(agent: Agent, seed: int) -> None:
-    if not 0 <= seed < agent.seeds:
-        raise UsageError(f"the run has seeds 0 to {agent.seeds - 1}; got {seed}")
 
 
 def _stream(key: int) -> Key[Array, ""]:
@@ -124,31 +116,22 @@ def _hint(environment: Any, suffix: str) -> str:
     return ""
 
 
-class _Policy:
-    """One seed's policy, its mode, as a compiled function."""
+class _Player:
+    """One seed's policy, its mode, compiled; it keeps the memory of one episode."""
 
-    def __init__(self, agent: Agent, seed: int):
-        algorithm: AbstractAlgorithm = agent.trainer.algorithm
-        state = jax.tree.map(lambda leaf: leaf[seed] if eqx.is_array(leaf) else leaf, agent.state)
-        arrays, rest = eqx.partition(state, eqx.is_array)
-        spaces, steps = agent.trainer.environment.spaces, jnp.asarray(agent.steps, float)
-        self.memory = algorithm.init_memory(spaces)
-
-        def act(arrays, observation, memory, key):
-            state = eqx.combine(arrays, rest)
-            action, _, memory = algorithm.act(state, observation, memory, step=steps, key=key, explore=False)
-            return clip_to(spaces.action, action), memory
-
-        act_once = compiled(act)
-        self._act = lambda observation, memory, key: act_once(arrays, observation, memory, key)
+    def __init__(self, policy: Policy):
+        arrays, rest = eqx.partition(policy, eqx.is_array)
+        act = compiled(lambda arrays, *now, key: eqx.combine(arrays, rest)(*now, key=key))
+        self._act = functools.partial(act, arrays)
+        self._memory = policy.initial_memory
 
     def __call__(self, observation: Any, key: Key[Array, ""]) -> Any:
         """Chooses the next action of the episode."""
-        action, self.memory = self._act(observation, self.memory, key)
+        action, self._memory = self._act(observation, self._memory, key=key)
         return action
 
 
-def _play(environment: AbstractEnvironment, policy: _Policy, key: Key[Array, ""], max_steps: int):
+def _play(environment: AbstractEnvironment, player: _Player, key: Key[Array, ""], max_steps: int):
     """Plays one episode and returns its states, the last one included, and its rewards."""
     reset_key, play_key = jax.random.split(key)
     step = compiled(lambda state, action, key: environment.step(state, action, key=key))
@@ -156,7 +139,7 @@ def _play(environment: AbstractEnvironment, policy: _Policy, key: Key[Array, ""]
     states, rewards = [state], []
     for time in range(max_steps):
         act_key, step_key = jax.random.split(jax.random.fold_in(play_key, time))
-        state, outcome = step(state, policy(observation, act_key), step_key)
+        state, outcome = step(state, player(observation, act_key), step_key)
         observation = outcome.observation
         states.append(state)
         rewards.append(float(outcome.reward))
@@ -165,7 +148,7 @@ def _play(environment: AbstractEnvironment, policy: _Policy, key: Key[Array, ""]
     return states, np.array(rewards)
 
 
-def _play_on_host(environment: Any, policy: _Policy, key: Key[Array, ""], max_steps: int):
+def _play_on_host(environment: Any, player: _Player, key: Key[Array, ""], max_steps: int):
     """Plays one episode outside JAX and returns its pictures, the last one included, and its rewards."""
     frames: list[np.ndarray] = []
     lanes = _with_camera(environment, frames).start(1)
@@ -175,7 +158,7 @@ def _play_on_host(environment: Any, policy: _Policy, key: Key[Array, ""], max_st
         rewards = []
         for time in range(max_steps):
             one = jax.tree.map(lambda leaf: leaf[0], observation)
-            action = policy(one, jax.random.fold_in(play_key, time))
+            action = player(one, jax.random.fold_in(play_key, time))
             outcome = lanes.step(jax.tree.map(lambda leaf: np.asarray(leaf)[None], action))
             observation = outcome.start
             rewards.append(float(outcome.reward[0]))

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ._agent import load_agent
 from ._configuration import UsageError
 from ._curves import curve_of, metrics_in
 from ._drawing import draw_curve, new_figure, tidy
 from ._episode import film_episode
-from ._folder import RunFolder, load_agent
+from ._folder import RunFolder
 from ._html import inline_svg, paragraph, picture
 from ._plot import metric_text
 
@@ -79,7 +80,8 @@ def episode(folder: RunFolder, seed: int, max_steps: int = 1000) -> str:
 
 def _film(frames: Sequence[np.ndarray]) -> bytes:
     """Makes a GIF of pictures, smaller ones and fewer until it fits the page."""
-    width, film = _WIDEST, _gif(frames, _WIDEST)
+    width = min(_WIDEST, frames[0].shape[1])
+    film = _gif(frames, width)
     while len(film) > _MOST_BYTES:
         width, frames = max(1, width * 3 // 4), frames[::-1][::2][::-1]  # the last picture stays
         film = _gif(frames, width)

@@ -86,7 +86,7 @@ def returns(evaluation: Evaluation | None) -> str:
         figure,
         '<div class="beside">',
         table(["over seeds", "return", "95 % interval"], statistics, numbers=2),
-        seed_table(means),
+        seed_table(evaluation.seed_means),
         "</div>",
     )
 
