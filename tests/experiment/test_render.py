@@ -12,6 +12,7 @@ from PIL import Image
 from bellmax import algorithms, envs, training
 from bellmax.experiment import Agent, Configuration, main
 from bellmax.experiment import _command_render as command
+from bellmax.experiment._episode import _spaced, write_frames
 from bellmax.experiment._folder import seed_keys
 from bellmax.experiment._host_trainer import HostTrainer
 from training import laws
@@ -158,10 +159,17 @@ def test_film_without_its_package_says_what_to_install(rendered):
 def test_film(tmp_path):
     pytest.importorskip("imageio_ffmpeg")
     frames = [np.full((16, 16, 3), 25 * i, np.uint8) for i in range(8)]
-    command.write_frames(frames, tmp_path / "film.mp4", 10)
+    write_frames(frames, tmp_path / "film.mp4", 10)
     assert (tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
 
 
 def test_run_folder_is_needed(capsys):
     assert main(["render", "/nowhere"]) == 2
     assert "/nowhere is not a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(None, [*range(10)]), (10, [*range(10)]), (9, [1, 3, 5, 7, 9]), (4, [0, 3, 6, 9]), (1, [9])]
+)
+def test_film_of_few_pictures_ends_with_the_last(most, expected):
+    assert _spaced(list(range(10)), most) == expected

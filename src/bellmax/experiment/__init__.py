@@ -13,10 +13,13 @@ from ._host_loop import HostLoop as HostLoop
 from ._host_trainer import HostTrainer as HostTrainer
 from ._outcome import Outcome as Outcome
 from ._policy import Policy as Policy
+from ._report import write_report as write_report
 from ._resume import resume_run as resume_run
 from ._settings import Settings as Settings
 from ._statistics import bootstrap_interval as bootstrap_interval
 from ._statistics import interquartile_mean as interquartile_mean
+from ._statistics import performance_profile as performance_profile
+from ._statistics import probability_of_improvement as probability_of_improvement
 from ._sweep import sweep as sweep
 from ._sweep_table import SweepRow as SweepRow
 from ._sweep_training import SweepInterrupted as SweepInterrupted

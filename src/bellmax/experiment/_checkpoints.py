@@ -105,7 +105,7 @@ class Checkpoints:
             UsageError: If there is none.
         """
         wrong = []
-        for folder in self._counting():
+        for folder in self.whole():
             try:
                 checkpoint = Checkpoint(folder, verify(folder))
                 self._check_own(checkpoint)
@@ -119,7 +119,7 @@ class Checkpoints:
 
     def go_on_from(self, checkpoint: Checkpoint) -> None:
         """Puts aside what is newer, as `STEPS.damaged`, and counts from this one."""
-        for folder in self._counting():
+        for folder in self.whole():
             if folder.name > checkpoint.path.name and jax.process_index() == 0:
                 aside = folder.with_name(f"{folder.name}.damaged")
                 shutil.rmtree(aside, ignore_errors=True)
@@ -156,7 +156,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Deletes what is neither new nor best, and what older saves left unfinished."""
-        counting = self._counting()
+        counting = self.whole()
         returns = {folder: _return_of(folder) for folder in counting}
         best = max(counting, key=lambda folder: (returns[folder], folder.name))
         kept = {*counting[: self._keep], best}
@@ -171,7 +171,8 @@ class Checkpoints:
             return []
         return sorted((path for path in self.path.iterdir() if re.fullmatch(r"[0-9]+", path.name)), reverse=True)
 
-    def _counting(self) -> list[Path]:
+    def whole(self) -> list[Path]:
+        """Lists the folders of those that count, the newest first; their files are not compared."""
         return [folder for folder in self._all() if os.path.lexists(folder / MANIFEST)]
 
     def _check_own(self, checkpoint: Checkpoint) -> None:

@@ -12,7 +12,9 @@ from ._command_check import check
 from ._command_completion import completion
 from ._command_evaluate import evaluate
 from ._command_export import export
+from ._command_plot import plot
 from ._command_render import render
+from ._command_report import report
 from ._command_resume import resume
 from ._command_sweep import sweep
 from ._command_train import train
@@ -32,6 +34,8 @@ commands:
   resume RUN                    go on with a run that was killed or interrupted
   sweep ALGORITHM ENVIRONMENT   train many configurations, each with some seeds, and compare them
   evaluate RUN                  report the return of a run's agent, with an interval
+  plot RUN...                   draw the learning curves of runs, or compare their final returns
+  report RUN                    write one page about a run or a sweep
   render RUN                    draw one episode of a run's agent
   export RUN                    write a policy as a program of its own, for JAX or as StableHLO
   check-env NAME                check whether an environment, your own too, keeps what training relies on
@@ -45,6 +49,8 @@ examples:
   bellmax train ppo CartPole-v1 --seeds 5 --learning-rate linear:1e-3:0 --out runs/fast
   bellmax sweep ppo CartPole-v1 --learning-rate 1e-4,3e-4,1e-3 --seeds 10
   bellmax evaluate runs/fast --sampled --json
+  bellmax plot runs/fast runs/ppo-CartPole-v1
+  bellmax report runs/fast
   bellmax render runs/fast --out episode.gif
   bellmax check-env my_package.my_module:MyEnvironment
 
@@ -145,6 +151,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "resume": resume,
     "sweep": sweep,
     "evaluate": evaluate,
+    "plot": plot,
+    "report": report,
     "render": render,
     "export": export,
     "check-env": check,

@@ -9,7 +9,9 @@ from .. import envs
 from ._command_check import check_options
 from ._command_evaluate import evaluate_options
 from ._command_export import export_options
+from ._command_plot import plot_options
 from ._command_render import render_options
+from ._command_report import report_options
 from ._command_resume import resume_options
 from ._command_sweep import sweep_options
 from ._command_train import train_options
@@ -55,6 +57,8 @@ def command_tree() -> argparse.ArgumentParser:
     of_a_run = {
         "resume": resume_options(Settings()),
         "evaluate": evaluate_options(),
+        "plot": plot_options(),
+        "report": report_options(),
         "render": render_options(),
         "export": export_options(),
     }

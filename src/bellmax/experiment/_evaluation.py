@@ -1,6 +1,8 @@
 """The return of a trained agent, with an interval."""
 
 import dataclasses
+import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,7 @@ from jaxtyping import Array, Key
 
 from ..training import Episodes, Trainer, evaluate
 from ._compile import compiled
-from ._folder import seeds_of
+from ._folder import RunFolder, seeds_of
 from ._host_evaluate import evaluate_on_host
 from ._host_trainer import HostTrainer
 from ._statistics import bootstrap_interval
@@ -82,6 +84,20 @@ def evaluate_agent(
     else:
         played = player(trainer, state, episodes=episodes, explore=sampled)(state, keys, step)
     return summary(played, key=key, sampled=sampled)
+
+
+def read_evaluation(folder: RunFolder) -> Evaluation | None:
+    """Reads `evaluation.json`; None where there is none that can be read. Null is not a number there."""
+    try:
+        figures = json.loads((folder.path / "evaluation.json").read_text())
+        figures |= {name: _number(figures[name]) for name in ("mean", "low", "high")}
+        return Evaluation(**figures | {"seed_means": [_number(mean) for mean in figures["seed_means"]]})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def evaluation_keys(key: int, seeds: int) -> Key[Array, " seeds"]:

@@ -21,9 +21,11 @@ from ._arrays import is_shaped, save_arrays
 from ._checkpoints import Checkpoints
 from ._configuration import Configuration, UsageError
 from ._hosts import is_first
+from ._rows import parse_rows
 from ._settings import Settings
 
 _FILES = {"agent", "checkpoints", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
+_FILES |= {"report.html"}
 _HALF_WRITTEN = re.compile(r"\..*\.tmp|agent\.orbax-checkpoint-tmp.*")
 """What a process that was killed may leave."""
 _PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium")
@@ -92,13 +94,13 @@ class RunFolder:
             file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Reads the rows of `metrics.jsonl`."""
-        return [json.loads(line) for line in self.metrics_text().splitlines()]
+        """Reads the rows of `metrics.jsonl`, those of a run that goes on too."""
+        return parse_rows(self.metrics_text(), self.path / "metrics.jsonl")
 
     def metrics_text(self) -> str:
         """Returns `metrics.jsonl` as it is; nothing if it is not there yet."""
         path = self.path / "metrics.jsonl"
-        return path.read_text() if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def write_metrics(self, text: str) -> None:
         """Replaces `metrics.jsonl`, whole or not at all."""
@@ -112,14 +114,13 @@ class RunFolder:
         """Reads `status.json`."""
         return json.loads((self.path / "status.json").read_text())
 
-    def read_evaluation(self, read: Callable[..., Any]) -> Any:
-        """Gives what `evaluation.json` of a run that is finished holds to a function; None of any other run."""
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end, as far as `status.json` can be read."""
         try:
-            if self.read_status()["state"] == "finished":
-                return read(**json.loads((self.path / "evaluation.json").read_text()))
-        except (OSError, ValueError, KeyError, TypeError):  # what cannot be read is made again
-            pass
-        return None
+            return self.read_status()["state"] == "finished"
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def save_agent(self, state: TrainState) -> None:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ._configuration import UsageError
-from ._evaluation import Evaluation
+from ._evaluation import read_evaluation
 from ._folder import RunFolder
 from ._host_trainer import HostTrainer
 from ._outcome import Outcome
@@ -30,7 +30,7 @@ def resume_run(run: str | Path, *, last_good: bool = False, **devices: Any) -> O
     folder = RunFolder(Path(run))
     configuration, settings = folder.configuration(), dataclasses.replace(folder.settings(), **devices)
     with folder.locked():
-        finished = folder.read_evaluation(Evaluation)
+        finished = read_evaluation(folder) if folder.is_finished else None
         if finished is not None:
             return Outcome(finished, already=True)
         trainer = configuration.trainer(settings.workers)

@@ -1,7 +1,6 @@
 """The folder of a sweep."""
 
 import json
-import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ._configuration import Configuration, UsageError
-from ._evaluation import Evaluation
+from ._evaluation import Evaluation, read_evaluation
 from ._folder import RunFolder
 from ._sweep_grid import as_text, value_of_knob
 
-_FILES = {"config.json", "results.csv", "runs", "summary.csv", "sweep.png"}
+_FILES = {"config.json", "report.html", "results.csv", "runs", "summary.csv", "sweep.png"}
 
 
 class SweepFolder:
@@ -74,19 +73,13 @@ def finished(
 def _evaluation(folder: RunFolder, configuration: Configuration, episodes: int) -> Evaluation | None:
     try:
         before = json.loads((folder.path / "config.json").read_text())
-        figures = json.loads((folder.path / "evaluation.json").read_text())
         if any(before.get(name) != value for name, value in _normal(configuration.as_json()).items()):
             return None
-        means = [_number(mean) for mean in figures["seed_means"]]
-        bounds = {name: _number(figures[name]) for name in ("mean", "low", "high")}
-        evaluation = Evaluation(**figures | bounds | {"seed_means": means})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         return None
-    return evaluation if (evaluation.episodes, evaluation.seeds) == (episodes, configuration.seeds) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    evaluation = read_evaluation(folder)
+    wanted = episodes, configuration.seeds
+    return evaluation if evaluation and (evaluation.episodes, evaluation.seeds) == wanted else None
 
 
 def _kept(names: list[str]) -> list[str]:

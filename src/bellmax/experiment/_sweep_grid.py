@@ -30,7 +30,7 @@ def grid(base: Configuration, values: Mapping[str, Sequence[Any]]) -> list[Confi
     known = [*hyperparameters_of(base.algorithm), *RUN_KNOBS]
     for name, each in values.items():
         choose("hyperparameter", name, known)
-        seen = [_comparable(value) for value in each]
+        seen = [comparable(value) for value in each]
         twice = [value for place, value in enumerate(each) if seen[place] in seen[:place]]
         if twice:
             raise UsageError(f"{name} has the value {as_text(twice[0])} twice")
@@ -73,7 +73,7 @@ def _changed(base: Configuration, point: dict[str, Any]) -> Configuration:
     return dataclasses.replace(base, **of_run, hyperparameters=base.hyperparameters | hyperparameters)
 
 
-def _comparable(value: Any) -> Any:
-    """Makes 1e-3 and 0.001 the same."""
+def comparable(value: Any) -> Any:
+    """Returns what two ways to write one value have in common: 1e-3 is 0.001."""
     number = as_number(value)
     return as_text(value) if number is None else number

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ._drawing import COLOURS, new_figure, save_figure, tidy
 from ._sweep_grid import as_number, as_text
 from ._sweep_table import SweepRow, ranked
 
@@ -17,20 +18,25 @@ _DECADE = 10.0
 
 
 def plot_sweep(rows: Sequence[SweepRow], title: str, path: Path) -> None:
+    """Draws `sweep_figure` to a file."""
+    save_figure(sweep_figure(rows, title), path)
+
+
+def sweep_figure(rows: Sequence[SweepRow], title: str) -> Any:
     """Draws the mean return against one number, over two knobs as a map, else as a ranking.
 
     Args:
         rows: One a configuration, in the order of the sweep.
         title: Above the picture.
-        path: Where to save it.
-    """
-    from matplotlib.figure import Figure
 
+    Returns:
+        The figure.
+    """
     swept = [name for name in rows[0].knobs if len({as_text(row.knobs[name]) for row in rows}) > 1]
     numeric = len(swept) == 1 and all(as_number(row.knobs[swept[0]]) is not None for row in rows)
     shown = min(len(rows), _LONGEST)
     height = 4.2 if numeric else 5.0 if len(swept) == 2 else max(3.0, 1.5 + 0.28 * shown)
-    figure = Figure(figsize=(7, height), layout="constrained")
+    figure = new_figure(7, height)
     axes = figure.add_subplot()
     if numeric:
         _draw_curve(axes, rows, swept[0])
@@ -40,7 +46,7 @@ def plot_sweep(rows: Sequence[SweepRow], title: str, path: Path) -> None:
         _draw_ranking(axes, rows, swept)
     seeds = rows[0].evaluation.seeds
     axes.set_title(f"{title}, {seeds} seed{'s' * (seeds > 1)} each")
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _draw_curve(axes: Any, rows: Sequence[SweepRow], name: str) -> None:
@@ -49,9 +55,9 @@ def _draw_curve(axes: Any, rows: Sequence[SweepRow], name: str) -> None:
     x = np.array([as_number(row.knobs[name]) for row in rows], float)
     means, lows, highs = (np.array([getattr(row, what) for row in rows]) for what in ("mean", "low", "high"))
     dots = [(place, mean) for place, row in zip(x, rows, strict=True) for mean in row.evaluation.seed_means]
-    axes.plot(*zip(*dots, strict=True), "o", color="tab:blue", alpha=0.3, markersize=5, label="a seed")
+    axes.plot(*zip(*dots, strict=True), "o", color=COLOURS[0], alpha=0.3, markersize=5, label="a seed")
     axes.errorbar(
-        x, means, yerr=[means - lows, highs - means], color="tab:blue", marker="o", linewidth=2, capsize=4,
+        x, means, yerr=[means - lows, highs - means], color=COLOURS[0], marker="o", linewidth=2, capsize=4,
         label="mean and 95 % interval",
     )  # fmt: skip
     if x[0] > 0 and x[-1] / x[0] >= _DECADE:
@@ -60,8 +66,8 @@ def _draw_curve(axes: Any, rows: Sequence[SweepRow], name: str) -> None:
     if len(x) <= 10:
         axes.set_xticks(x, [as_text(row.knobs[name]) for row in rows])
     axes.set(xlabel=_label(name), ylabel="return")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    tidy(axes, steps=False)
+    axes.legend(frameon=False)
 
 
 def _draw_map(figure: Any, axes: Any, rows: Sequence[SweepRow], names: list[str]) -> None:
@@ -76,7 +82,7 @@ def _draw_map(figure: Any, axes: Any, rows: Sequence[SweepRow], names: list[str]
     if table.size <= 150:
         for (i, j), mean in np.ndenumerate(table):
             text = f"{mean:.1f}" if math.isfinite(mean) else "–"
-            axes.text(j, i, text, ha="center", va="center", color="white" if mean < middle else "black", fontsize=8)
+            axes.text(j, i, text, ha="center", va="center", color="white" if mean < middle else "#222222", fontsize=8)
     axes.set_yticks(range(len(down)), down)
     axes.set_xticks(range(len(right)), right, rotation=45 if sum(map(len, right)) > 40 else 0)
     axes.set(ylabel=_label(names[0]), xlabel=_label(names[1]))
@@ -87,12 +93,12 @@ def _draw_ranking(axes: Any, rows: Sequence[SweepRow], names: list[str]) -> None
     best = [row for row in ranked(rows) if math.isfinite(row.mean)][:_LONGEST]
     places = np.arange(len(best))[::-1]
     means, lows, highs = (np.array([getattr(row, what) for row in best]) for what in ("mean", "low", "high"))
-    axes.errorbar(means, places, xerr=[means - lows, highs - means], fmt="o", color="tab:blue", capsize=3)
+    axes.errorbar(means, places, xerr=[means - lows, highs - means], fmt="o", color=COLOURS[0], capsize=3)
     axes.set_yticks(places, [", ".join(as_text(row.knobs[name]) for name in names) for row in best], fontsize=8)
     axes.set_ylabel(", ".join(map(_label, names)))
     left_out = len(rows) - len(best)
     axes.set_xlabel(f"return: mean and 95 % interval{f'; {left_out} more not shown' if left_out else ''}")
-    axes.grid(alpha=0.3)
+    tidy(axes, steps=False)
 
 
 def _values(rows: Sequence[SweepRow], name: str) -> list[str]:

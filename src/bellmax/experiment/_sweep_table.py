@@ -14,6 +14,10 @@ from ._evaluation import Evaluation
 from ._statistics import interquartile_mean
 from ._sweep_grid import as_text
 
+LUCK = (
+    "The best of {:,} is chosen by its luck too, so its return is biased upwards: train it again with another --key "
+    "before you report it."
+)
 _SHOWN = 20
 
 
@@ -88,10 +92,7 @@ def table_text(rows: Sequence[SweepRow]) -> str:
     if len(rows) > _SHOWN:
         lines.append(f"... and {len(rows) - _SHOWN:,} more in summary.csv")
     over = "seeds" if best[0].evaluation.seeds > 1 else "the episodes of one seed"
-    lines.append(
-        f"Intervals are over {over}. The best of {len(rows):,} is chosen by its luck too, so its return is biased "
-        "upwards: train it again with another --key before you report it."
-    )
+    lines.append(f"Intervals are over {over}. {LUCK.format(len(rows))}")
     return "\n".join(lines)
 
 
