@@ -1,0 +1,46 @@
+"""`metrics.jsonl`: rows that are added, and never lost while the process lives."""
+
+import contextlib
+import os
+import warnings
+from pathlib import Path
+
+
+class MetricsFile:
+    """Adds lines to a file. What a full disk refuses is kept in memory and tried again with each later line."""
+
+    def __init__(self, path: Path):
+        self._path, self._refused, self._warned = path, "", False
+
+    def append(self, lines: str = "") -> None:
+        """Adds lines, whole or not at all; warns the first time that the disk refuses them."""
+        lines, size = self._refused + lines, None
+        if not lines:
+            return
+        content = lines.encode()
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                size = file.tell()
+                if file.write(content) < len(content):
+                    raise OSError("the disk took a part only")
+        except OSError as error:
+            self._refused = lines
+            if size is not None:
+                with contextlib.suppress(OSError):
+                    os.truncate(self._path, size)
+            self._warn(error)
+        else:
+            self._refused = ""
+
+    def text(self) -> str:
+        """Returns all lines, those that the disk refused too; nothing if there are none."""
+        return (self._path.read_text() if self._path.exists() else "") + self._refused
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"rows could not be added to {self._path}: {error}; the run goes on, and tries again with each later "
+                "row; those that are still refused when it ends are lost",
+                stacklevel=4,
+            )
