@@ -40,8 +40,11 @@ ALSO = {
         "matplotlib",
         "orbax",
         "PIL",
+        "pyarrow",
         "rich",
+        "tensorboardX",
         "tyro",
+        "wandb",
         "yaml",
     },
 }
@@ -58,8 +61,11 @@ LAZY = {
     "mujoco_playground",
     "orbax",
     "PIL",
+    "pyarrow",
     "rich",
+    "tensorboardX",
     "tyro",
+    "wandb",
     "xminigrid",
     "yaml",
 }

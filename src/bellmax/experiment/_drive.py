@@ -23,7 +23,7 @@ _ROWS = 100
 """Rows of metrics in a run, for each seed."""
 _SECONDS_BETWEEN_SIGNALS = 0.5
 """How long the compiled program runs before the host looks at signals and the screen."""
-_SECONDS_BETWEEN_STATUS = 1.0
+_SECONDS_BETWEEN_STATUS = 5.0
 """How old `status.json` of a run that goes on may be, where rows come faster."""
 
 
@@ -101,9 +101,9 @@ class Drive:
         """Looks whether to stop and to save, the same in all processes."""
         # Any of them may be asked to stop; clocks differ, so the first one's counts.
         with self._watched():
-            wishes = together(self._interruption.signal or 0, next_size, due)
-        self.stopped_by = int(wishes[:, 0].max()) or None
-        self._size, self._save_is_due = int(wishes[0, 1]), bool(wishes[0, 2])
+            wishes = together(self._interruption.signal or 0, next_size, due).tolist()
+        self.stopped_by = max(signal for signal, _, _ in wishes) or None
+        self._size, self._save_is_due = wishes[0][1], bool(wishes[0][2])
 
     def _advance(self, most: int) -> None:
         """Takes some calls, as many as last until signals should be looked at."""

@@ -19,10 +19,13 @@ class MetricsFile:
             return
         content = lines.encode()
         try:
-            with self._path.open("ab", buffering=0) as file:
-                size = file.tell()
-                if file.write(content) < len(content):
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                size = os.fstat(descriptor).st_size
+                if os.write(descriptor, content) < len(content):
                     raise OSError("the disk took a part only")
+            finally:
+                os.close(descriptor)
         except OSError as error:
             self._refused = lines
             if size is not None:

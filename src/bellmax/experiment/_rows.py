@@ -1,5 +1,6 @@
 """Rows of metrics: what is known of a run at one point."""
 
+import jax
 import numpy as np
 
 from .._core import Mean
@@ -23,10 +24,12 @@ def rows_of(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[in
     Returns:
         The rows; a metric without weight is None.
     """
-    # In NumPy: each operation of JAX on its own costs more than all rows do here.
+    # All at once, and past the attributes of Mean: one by one they cost ten times as much.
+    leaves, names = np.asarray(jax.tree.leaves(metrics)), sorted(metrics)
+    totals, weights = leaves[0::2], leaves[1::2]
     with np.errstate(invalid="ignore"):
-        values = {name: (np.asarray(each.total) / np.asarray(each.weight)).tolist() for name, each in metrics.items()}
-    episodes = np.asarray(metrics["episode_return"].weight).tolist()
+        values = dict(zip(names, (totals / weights).tolist(), strict=True))
+    episodes = weights[names.index("episode_return")].tolist()
     return [
         {"step": steps, "seed": seed, "seconds": round(seconds, 3), "episodes": int(episodes[place])}
         | {name: finite(value[place]) for name, value in values.items()}
