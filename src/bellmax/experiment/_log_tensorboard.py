@@ -30,7 +30,7 @@ class TensorBoardLogger:
 
     def write(self, rows: list[Row]) -> None:
         """Writes an event a row."""
-        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
         for row in rows:
             if row["seed"] is not None and self._seeds == 1:
@@ -52,7 +52,7 @@ class TensorBoardLogger:
     def _writer(self, seed: int | None) -> Any:
         """Returns the writer of a seed, or of the summary; a run that goes on hides the rows that come again."""
         if seed not in self._writers:
-            from tensorboardX.proto.event_pb2 import SessionLog
+            from tensorboardX.proto.event_pb2 import SessionLog  # pyright: ignore[reportAttributeAccessIssue]
             from tensorboardX.record_writer import RecordWriter
 
             folder = self._folder if seed is None else self._folder / f"seed-{seed}"
@@ -67,6 +67,6 @@ class TensorBoardLogger:
 
 
 def _event(**fields: Any) -> bytes:
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
 
     return Event(wall_time=time.time(), **fields).SerializeToString()

@@ -22,7 +22,7 @@ class WandbLogger:
 
     def start(self, run: LoggedRun) -> None:
         """Begins the run there, or goes on with it."""
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         self._seeds, self._offset, self._last = run.configuration.seeds, 0, -1
         self._run = wandb.init(
