@@ -53,7 +53,7 @@ def resume_run(
             raise UsageError(
                 f"{wrong[0]}; the last good checkpoint is {checkpoint.path}: --last-good goes on from there"
             )
-        whole = Run(trainer, configuration, folder, settings, checkpoint, log=make_log(names, own))
+        going_on = Run(trainer, configuration, folder, settings, checkpoint, log=make_log(names, own))
         agree_on(configuration, settings, checkpoint.path.name)
         checkpoint.warn_of_versions()
-        return whole.to_its_end()
+        return going_on.to_its_end()
