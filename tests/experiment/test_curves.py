@@ -8,7 +8,7 @@ import pytest
 
 from bellmax.experiment import UsageError, bootstrap_interval, interquartile_mean
 from bellmax.experiment._curves import curve_of, metrics_in
-from bellmax.experiment._rows import parse_rows
+from bellmax.experiment._metrics_file import parse_rows
 from experiment.run_folders import rows
 
 

@@ -11,6 +11,8 @@ from ._export import export_policy as export_policy
 from ._host_evaluate import evaluate_on_host as evaluate_on_host
 from ._host_loop import HostLoop as HostLoop
 from ._host_trainer import HostTrainer as HostTrainer
+from ._log import LoggedRun as LoggedRun
+from ._log import Logger as Logger
 from ._outcome import Outcome as Outcome
 from ._policy import Policy as Policy
 from ._report import write_report as write_report

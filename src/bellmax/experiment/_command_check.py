@@ -1,12 +1,7 @@
 """`bellmax check-env`."""
 
 import dataclasses
-import importlib
-import importlib.util
 import json
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
@@ -14,6 +9,7 @@ import jax
 from .. import envs
 from ._configuration import UsageError, check_key
 from ._flags import asks_help, flag, parse, positional, switch
+from ._look_up import is_place, look_up
 
 Environment = envs.AbstractEnvironment | envs.AbstractHostEnvironment
 
@@ -45,49 +41,13 @@ def find_environment(name: str) -> Environment:
     Raises:
         UsageError: If there is none, or what is there makes none.
     """
-    place, _, attribute = name.rpartition(":")
-    is_module = bool(place) and all(part.isidentifier() for part in place.split("."))
-    if attribute.isidentifier() and (is_module or place.endswith(".py")):
-        return _as_environment(name, _look_up(place, attribute))
+    if is_place(name):
+        return _as_environment(name, look_up(name))
     try:
         return envs.make(name)
     except (ValueError, RuntimeError, TypeError) as error:
-        hint = "" if place else "; an environment of your own is named module:Class or path.py:factory"
+        hint = "" if ":" in name else "; an environment of your own is named module:Class or path.py:factory"
         raise UsageError(f"{error}{hint}") from error
-
-
-def _look_up(place: str, attribute: str) -> Any:
-    """Imports a module, or executes a file, and takes one thing out of it."""
-    if place.endswith(".py") and not Path(place).expanduser().is_file():
-        raise UsageError(f"there is no file {place}")
-    try:
-        module = _execute(Path(place).expanduser()) if place.endswith(".py") else _import(place)
-    except Exception as error:
-        raise UsageError(f"{place} cannot be imported: {error!r}") from error
-    if not hasattr(module, attribute):
-        names = [name for name in vars(module) if not name.startswith("_")]
-        raise UsageError(f"{place} has no {attribute!r}; it has {', '.join(names)}")
-    return getattr(module, attribute)
-
-
-def _import(place: str) -> ModuleType:
-    """Imports a module, of the working directory too."""
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(place)
-    finally:
-        sys.path.pop(0)
-
-
-def _execute(path: Path) -> ModuleType:
-    """Executes a file as the module of its name."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # where pickle and dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
 
 
 def _as_environment(name: str, found: Any) -> Environment:

@@ -140,6 +140,7 @@ def run_flags(preset: dict[str, Any], out: Path) -> list[Any]:
             "Seconds between checkpoints, from which `bellmax resume` goes on; 0 for none.",
         ),
         flag("keep", int, 2, "Newest checkpoints to keep, beside the one with the best episode return."),
+        log_flag(""),
         flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
         *device_flags(Settings()),
         flag("config", Path | None, None, "TOML, YAML or JSON file of flags, `seeds = 5`; flags go before it."),
@@ -151,6 +152,17 @@ def run_flags(preset: dict[str, Any], out: Path) -> list[Any]:
             "Environment whose tuned values to take, or `none`; without it the environment's own, shown here.",
         ),
     ]
+
+
+def log_flag(now: str) -> Any:
+    """Describes the flag that names log back ends."""
+    return flag(
+        "log",
+        str,
+        now,
+        "Where rows of metrics go beside metrics.jsonl, with commas between: terminal, parquet, tensorboard, wandb, or "
+        "module:function and path.py:function of your own.",
+    )
 
 
 def learning_flags(algorithm: str, preset: dict[str, Any]) -> list[Any]:

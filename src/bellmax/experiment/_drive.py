@@ -3,18 +3,18 @@
 import contextlib
 import dataclasses
 import time
-from typing import Any
 
 import jax
 import numpy as np
 
-from .._core import Mean
 from ._checkpoint import Progress
 from ._checkpoints import Checkpoints
 from ._drivers import AbstractDriver
 from ._folder import RunFolder
 from ._hosts import together, watched
+from ._log import Log
 from ._progress import Report
+from ._rows import rows_of
 from ._run_folders import RunFolders
 from ._settings import Settings
 from ._signals import Interruption
@@ -23,7 +23,7 @@ _ROWS = 100
 """Rows of metrics in a run, for each seed."""
 _SECONDS_BETWEEN_SIGNALS = 0.5
 """How long the compiled program runs before the host looks at signals and the screen."""
-_SECONDS_BETWEEN_STATUS = 1.0
+_SECONDS_BETWEEN_STATUS = 5.0
 """How old `status.json` of a run that goes on may be, where rows come faster."""
 
 
@@ -45,6 +45,7 @@ class Drive:
         interruption: Interruption,
         checkpoints: Checkpoints | None = None,
         progress: Progress = Progress(),  # noqa: B008
+        log: Log = Log([]),  # noqa: B008
     ):
         """Prepares to go on from somewhere.
 
@@ -57,10 +58,11 @@ class Drive:
             interruption: What may ask this process to stop.
             checkpoints: Where to save, None for nowhere.
             progress: How far the driver has come.
+            log: Gets the rows too.
         """
         self._driver, self._folder, self._calls, self._steps_per_call = driver, folder, calls, steps_per_call
         self._settings, self._interruption, self._checkpoints = settings, interruption, checkpoints
-        self._size, self._save_is_due, self._next_status = 1, False, 0.0
+        self._log, self._size, self._save_is_due, self._next_status = log, 1, False, 0.0
         self.progress, self.stopped_by = progress, None
 
     def to_the_end(self, report: Report) -> int:
@@ -99,9 +101,9 @@ class Drive:
         """Looks whether to stop and to save, the same in all processes."""
         # Any of them may be asked to stop; clocks differ, so the first one's counts.
         with self._watched():
-            wishes = together(self._interruption.signal or 0, next_size, due)
-        self.stopped_by = int(wishes[:, 0].max()) or None
-        self._size, self._save_is_due = int(wishes[0, 1]), bool(wishes[0, 2])
+            wishes = together(self._interruption.signal or 0, next_size, due).tolist()
+        self.stopped_by = max(signal for signal, _, _ in wishes) or None
+        self._size, self._save_is_due = wishes[0][1], bool(wishes[0][2])
 
     def _advance(self, most: int) -> None:
         """Takes some calls, as many as last until signals should be looked at."""
@@ -121,14 +123,16 @@ class Drive:
     def _append_rows(self) -> None:
         """Adds a row of metrics a seed."""
         metrics = self._driver.take_metrics()
-        rows = _rows(metrics, self.progress.steps, self.progress.seconds, self._driver.seeds)
+        rows = rows_of(metrics, self.progress.steps, self.progress.seconds, self._driver.seeds)
         self._folder.append_metrics(rows)
+        self._log.write(rows)
         if time.monotonic() >= self._next_status:
             self._next_status = time.monotonic() + _SECONDS_BETWEEN_STATUS
-            write_status(self._folder, "running", self.progress.steps, self._calls * self._steps_per_call)
-        returns = [row["episode_return"] for row in rows if np.isfinite(row["episode_return"])]
+            with contextlib.suppress(OSError):  # a full disk, of which the rows warn; how the run ended is still said
+                write_status(self._folder, "running", self.progress.steps, self._calls * self._steps_per_call)
+        returns = [row["episode_return"] for row in rows if row["episode_return"] is not None]
         if returns:
-            self.progress = dataclasses.replace(self.progress, episode_return=float(np.mean(returns)))
+            self.progress = dataclasses.replace(self.progress, episode_return=sum(returns) / len(returns))
 
     def _save(self) -> None:
         """Saves a checkpoint if it is time, or if the run is asked to stop."""
@@ -140,16 +144,3 @@ class Drive:
 def write_status(folder: RunFolder | RunFolders, state: str, steps: int, total: int) -> None:
     """Says in `status.json` how far a run is."""
     folder.write_json("status.json", {"state": state, "steps": steps, "of": total})
-
-
-def _rows(metrics: dict[str, Mean], steps: int, seconds: float, seeds: list[int]) -> list[dict[str, Any]]:
-    """Makes a row a seed; a metric without weight is NaN."""
-    # In NumPy: each operation of JAX on its own costs more than all rows do here.
-    with np.errstate(invalid="ignore"):
-        values = {name: np.asarray(each.total) / np.asarray(each.weight) for name, each in metrics.items()}
-    episodes = np.asarray(metrics["episode_return"].weight)
-    return [
-        {"step": steps, "seed": seed, "seconds": round(seconds, 3), "episodes": int(episodes[place])}
-        | {name: float(value[place]) for name, value in values.items()}
-        for place, seed in enumerate(seeds)
-    ]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from .._core import Mean
-from ..training import Local, Parallel, Trainer, TrainState, assert_replicated, local_copy
+from ..training import Local, Parallel, Trainer, TrainState, assert_replicated
 from ._compile import compiled
 from ._host_loop import HostLoop
 from ._host_trainer import OUTSIDE, HostTrainer
@@ -40,7 +40,7 @@ class AbstractDriver(abc.ABC):
 
     @abc.abstractmethod
     def take_metrics(self) -> dict[str, Mean]:
-        """Returns the metrics since this was last called, with a leading axis of seeds."""
+        """Returns the metrics since this was last called, as NumPy arrays with a leading axis of seeds."""
 
     @property
     @abc.abstractmethod
@@ -116,6 +116,7 @@ class Compiled(AbstractDriver):
     def __enter__(self):
         self._state = self._parallel.init(self._keys, self._knobs)
         self._metrics = self._parallel.no_metrics(self._state)
+        self.take_metrics()  # compiles it
         if self._chunk is None:
             self._chunk = self._parallel.lower(self._state, self._metrics).compile()
         return self
@@ -128,7 +129,7 @@ class Compiled(AbstractDriver):
         while calls > 0:
             piece = min(calls, self._check_every - self._unchecked) if self._check_every else calls
             self._state, self._metrics = self._chunk(self._state, piece, self._metrics)
-            jax.block_until_ready(self._metrics)  # of the same program: the state is there too
+            self._metrics["episode_return"].weight.block_until_ready()  # of one program: all else is there too
             calls, self._unchecked = calls - piece, self._unchecked + piece
             if self._unchecked == self._check_every:
                 self._unchecked = 0
@@ -136,7 +137,7 @@ class Compiled(AbstractDriver):
                     assert_replicated(self._state.shared)
 
     def take_metrics(self):
-        metrics, self._metrics = local_copy(self._metrics), self._parallel.no_metrics(self._state)
+        metrics, self._metrics = self._parallel.on_host(self._metrics), self._parallel.no_metrics(self._state)
         return metrics
 
     @property

@@ -21,11 +21,22 @@ from ._arrays import is_shaped, save_arrays
 from ._checkpoints import Checkpoints
 from ._configuration import Configuration, UsageError
 from ._hosts import is_first
-from ._rows import parse_rows
+from ._metrics_file import MetricsFile, Row, parse_rows
 from ._settings import Settings
 
-_FILES = {"agent", "checkpoints", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
-_FILES |= {"report.html"}
+_FILES = {
+    "agent",
+    "checkpoints",
+    "config.json",
+    "curve.png",
+    "evaluation.json",
+    "metrics.jsonl",
+    "metrics.parquet",
+    "report.html",
+    "status.json",
+    "tensorboard",
+    "wandb",
+}
 _HALF_WRITTEN = re.compile(r"\..*\.tmp|agent\.orbax-checkpoint-tmp.*")
 """What a process that was killed may leave."""
 _PACKAGES = ("bellmax", "jax", "equinox", "optax", "distrax", "gymnax", "gymnasium")
@@ -36,6 +47,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path.expanduser().resolve()
+        self._metrics = MetricsFile(self.path / "metrics.jsonl")
 
     def create(self, configuration: Configuration, settings: Settings, *, replace: bool) -> None:
         """Makes the folder; refuses one that exists unless it may be replaced."""
@@ -86,21 +98,22 @@ class RunFolder:
         """Writes a file whole or not at all."""
         self._write_text(name, json.dumps(finite(content), indent=2) + "\n")
 
-    def append_metrics(self, rows: list[dict[str, Any]]) -> None:
-        """Adds rows to `metrics.jsonl`; what was written before stays readable."""
-        if not is_first():
-            return
-        with (self.path / "metrics.jsonl").open("a") as file:
-            file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
+    def append_metrics(self, rows: list[Row]) -> None:
+        """Adds rows to `metrics.jsonl`; what was written before stays readable, and a full disk is only warned of."""
+        if is_first():
+            self._metrics.append("".join(json.dumps(row) + "\n" for row in rows))
 
-    def read_metrics(self) -> list[dict[str, Any]]:
+    def end_metrics(self) -> None:
+        """Tries once more to write what a full disk refused."""
+        self._metrics.append()
+
+    def read_metrics(self) -> list[Row]:
         """Reads the rows of `metrics.jsonl`, those of a run that goes on too."""
         return parse_rows(self.metrics_text(), self.path / "metrics.jsonl")
 
     def metrics_text(self) -> str:
-        """Returns `metrics.jsonl` as it is; nothing if it is not there yet."""
-        path = self.path / "metrics.jsonl"
-        return path.read_text(errors="replace") if path.exists() else ""
+        """Returns `metrics.jsonl`, with what a full disk refused; nothing if it is not there yet."""
+        return self._metrics.text()
 
     def write_metrics(self, text: str) -> None:
         """Replaces `metrics.jsonl`, whole or not at all."""

@@ -1,6 +1,7 @@
 """What a person sees while training runs."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,7 +23,6 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
         A function to call whenever something is known.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True, quiet=not is_first())  # of several processes one speaks
     start, before = None, 0
@@ -44,12 +44,14 @@ def show_progress(total_steps: int, seeds: int) -> Iterator[Report]:
             if steps * 10 // total_steps > shown and start is not None and steps > before:
                 shown = steps * 10 // total_steps
                 left = (time.perf_counter() - start) * (total_steps - steps) / (steps - before)
-                console.print(
-                    f"{steps:,} of {total_steps:,} steps, {rate}, {result}, {left:.0f} s left", highlight=False
-                )
+                if not console.quiet:  # plainly: a console looks for markup first, which takes it milliseconds
+                    line = f"{steps:,} of {total_steps:,} steps, {rate}, {result}, {left:.0f} s left"
+                    print(line, file=sys.stderr, flush=True)
 
         yield report_line
         return
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} steps"),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ._folder import RunFolder
+from ._metrics_file import Row
 
 
 class RunFolders:
@@ -16,7 +17,7 @@ class RunFolders:
     def __init__(self, folders: list[RunFolder], seeds: int):
         self.folders, self.seeds = folders, seeds
 
-    def append_metrics(self, rows: list[dict[str, Any]]) -> None:
+    def append_metrics(self, rows: list[Row]) -> None:
         """Adds rows to each `metrics.jsonl`; those of seeds beyond the last run belong to none."""
         for place, folder in enumerate(self.folders):
             mine = [row for row in rows if row["seed"] // self.seeds == place]

@@ -25,6 +25,7 @@ class Settings:
         spread: What is spread over them: `lanes` or `seeds`; None for seeds where the devices divide them, else lanes.
         check_replicas: Every how many updates the copies of networks and statistics are compared; 0 for never.
         step_timeout: Seconds that a piece of work of a run of several processes may take; 0 for no limit.
+        log: Names of the log back ends that get rows beside `metrics.jsonl`, with commas between them.
     """
 
     episodes: int = 128
@@ -36,6 +37,7 @@ class Settings:
     spread: Spread | None = None
     check_replicas: int = 0
     step_timeout: float = 300.0
+    log: str = ""
 
     def __post_init__(self):
         check_episodes(self.episodes)

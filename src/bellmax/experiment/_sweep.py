@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..training import Trainer
-from ._configuration import Configuration
+from ._configuration import Configuration, UsageError
 from ._placement import devices_of
 from ._settings import Settings
 from ._signals import interruptible
@@ -54,6 +54,8 @@ def sweep(
         SweepInterrupted: After Ctrl-C or SIGTERM, when the agents are saved as they are.
     """
     carried_out = Settings(**settings | {"spread": "seeds", "check_replicas": 0, "checkpoint_every": 0.0})
+    if carried_out.log:
+        raise UsageError(f"a sweep has no log back ends, each of its runs has its metrics.jsonl; got {carried_out.log}")
     episodes = carried_out.episodes
     configurations = dict(enumerate(grid(configuration, values)))
     folder = SweepFolder(Path(out))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ._folder import RunFolder, seed_keys
 from ._host_loop import opened
 from ._host_trainer import HostTrainer
 from ._hosts import agree, code, is_first, on_first
+from ._log import Log, LoggedRun
+from ._log_names import Sink, make_log, sinks_of
 from ._outcome import Outcome
 from ._placement import spread_over_devices
 from ._plot import plot_curve
@@ -32,6 +35,7 @@ def train_run(
     out: str | Path,
     *,
     replace: bool = False,
+    log: Sink | Sequence[Sink] = "",
     **settings: Any,
 ) -> Outcome:
     """Trains, evaluates and leaves a run folder.
@@ -43,23 +47,28 @@ def train_run(
         configuration: What defines the run.
         out: The run folder.
         replace: Whether a run folder that exists may be deleted.
+        log: Where the rows of `metrics.jsonl` go too: names such as `"tensorboard,parquet"`, functions of the rows of
+            one point, `Logger`s, or a list of these.
         **settings: Fields of `Settings`: episodes, workers, checkpoints, devices.
 
     Returns:
         How the run ended.
 
     Raises:
-        UsageError: If the configuration does not fit, or the folder exists.
+        UsageError: If the configuration does not fit, the folder exists, or a log back end is not installed.
         HostEnvironmentError: If an environment outside JAX fails; the agent is saved as of the last update.
     """
-    how = Settings(**settings)
+    names, own = sinks_of(log)
+    how = Settings(**settings, log=names)
     trainer = configuration.trainer(how.workers)
     if isinstance(trainer, HostTrainer) and jax.process_count() > 1:
         raise UsageError(
             f"{configuration.environment} is outside JAX, which several processes cannot train on together"
         )
     folder = RunFolder(Path(out))
-    run = Run(trainer, configuration, folder, how)  # what does not fit shows before the folder is made
+    run = Run(
+        trainer, configuration, folder, how, log=make_log(names, own)
+    )  # what does not fit shows before the folder is made
     agree_on(configuration, how)
     on_first(lambda: folder.create(configuration, how, replace=replace))
     with folder.locked():
@@ -95,12 +104,14 @@ class Run:
         folder: RunFolder,
         settings: Settings,
         checkpoint: Checkpoint | None = None,
+        *,
+        log: Log,
     ):
         self.trainer, self.configuration, self.folder, self.settings = trainer, configuration, folder, settings
         self.checkpoint, self.checkpoints = checkpoint, folder.checkpoints(configuration, settings.keep)
         self.calls = configuration.steps // trainer.steps_per_call
         self.total = self.calls * trainer.steps_per_call
-        self.interruption = Interruption()
+        self.log, self.interruption = log, Interruption()
         self._stopped_by: int | None = None
         self._makes_checkpoints = settings.checkpoint_every > 0 and isinstance(trainer, Trainer)
         self._parallel = None
@@ -117,6 +128,7 @@ class Run:
                 stack.enter_context(self.checkpoints)
                 if isinstance(self.trainer, HostTrainer):
                     self.trainer = stack.enter_context(opened(self.trainer))
+                stack.enter_context(self.log.opened(self._logged))
                 state, done = self._train()
                 save_results(folder, self.configuration, state)
                 saved = self.checkpoints.wait() if self._makes_checkpoints else None
@@ -178,8 +190,25 @@ class Run:
         checkpoints = self.checkpoints if self._makes_checkpoints else None
         steps_per_call = self.trainer.steps_per_call
         return Drive(
-            driver, self.folder, self.calls, steps_per_call, self.settings, self.interruption, checkpoints, progress
+            driver,
+            self.folder,
+            self.calls,
+            steps_per_call,
+            self.settings,
+            self.interruption,
+            checkpoints,
+            progress,
+            self.log,
         )
+
+    @property
+    def _logged(self) -> LoggedRun:
+        """What back ends are told of the run."""
+        after = None
+        if self.checkpoint is not None:
+            rows = self.checkpoint.rows.splitlines()
+            after = json.loads(rows[-1])["step"] if rows else 0
+        return LoggedRun(self.configuration, self.folder.path, after)
 
     def _write_status(self, state: str, steps: int) -> None:
         write_status(self.folder, state, steps, self.total)
@@ -187,6 +216,7 @@ class Run:
 
 def save_results(folder: RunFolder, configuration: Configuration, state: TrainState) -> None:
     """Saves the agent and draws the learning curve."""
+    folder.end_metrics()
     folder.save_agent(state)
     rows = folder.read_metrics()
     if rows and is_first():

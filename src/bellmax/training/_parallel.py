@@ -101,7 +101,7 @@ class Parallel:
         Args:
             state: As `init` or `place` returns it; it is donated.
             calls: Number of `trainer.step`s; the number may change without another compilation.
-            metrics: What earlier chunks returned, to add to; they are donated. None to begin anew.
+            metrics: What earlier chunks returned, to add to; None to begin anew.
 
         Returns:
             The next state and the metrics, each with a leading axis of seeds if the state has one.
@@ -119,6 +119,20 @@ class Parallel:
         """Returns the metrics of no step at all."""
         with jax.set_mesh(self.mesh):
             return self._programs(self._is_mapped(state.shared.key)).no_metrics(state)
+
+    def on_host(self, metrics: dict[str, Mean]) -> dict[str, Mean]:
+        """Brings metrics whole to the host, as NumPy arrays; every process has to call it.
+
+        One program takes them all: to start one, or to copy one array, costs more than such few numbers do.
+        """
+        leaves, structure = jax.tree.flatten(metrics)
+        with jax.set_mesh(self.mesh):
+            packed = np.asarray(self._stack(leaves))
+        return jax.tree.unflatten(structure, list(packed))
+
+    @functools.cached_property
+    def _stack(self) -> Callable[[list[Array]], Array]:
+        return jax.jit(jnp.stack, out_shardings=NamedSharding(self.mesh, P()))
 
     def place(self, state: TrainState) -> TrainState:
         """Puts a whole state, of one device or of another number of them, where this one wants it."""
@@ -168,7 +182,7 @@ class _Programs:
         else:
             chunk = functools.partial(self._on_device, across=None)
         shardings = self.shardings, metrics_sharding
-        self.chunk = parallel.compiler(chunk, donate_argnums=(0, 2), out_shardings=shardings)
+        self.chunk = parallel.compiler(chunk, donate_argnums=0, out_shardings=shardings)
         self._metrics_sharding, self._zeros = metrics_sharding, None
 
     def no_metrics(self, state: TrainState) -> dict[str, Mean]:
@@ -177,8 +191,8 @@ class _Programs:
             step = jax.vmap(self._trainer.step) if self._mapped else self._trainer.step
             shapes = jax.eval_shape(lambda state: step(state)[1], state)
             zeros = functools.partial(jax.tree.map, lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            self._zeros = jax.jit(zeros, out_shardings=self._metrics_sharding)
-        return self._zeros()
+            self._zeros = jax.jit(zeros, out_shardings=self._metrics_sharding)()
+        return self._zeros
 
     def _on_device(self, state: TrainState, calls: Int[Array, ""], metrics: dict[str, Mean], across: str | None = AXIS):
         """What one device does with its part of the state."""
