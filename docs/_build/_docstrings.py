@@ -1,4 +1,4 @@
-"""How docstrings are read for the site."""
+"""How signatures and docstrings are read for the site."""
 
 import ast
 import re
@@ -8,7 +8,21 @@ import griffe
 
 
 class Docstrings(griffe.Extension):
-    """Makes `Example:` the section of examples that it is, and gives equinox modules the signature of their fields."""
+    """Keeps shapes as they are written, makes `Example:` the section that it is, gives equinox modules their constructors."""
+
+    def on_function_instance(self, *, node: ast.AST | griffe.ObjectNode, func: griffe.Function, **_: Any) -> None:
+        """Writes the types of a function anew, so that a shape is not taken for an expression."""
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        arguments = node.args
+        for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+            func.parameters[argument.arg].annotation = _annotation(argument.annotation, func)
+        func.returns = _annotation(node.returns, func)
+
+    def on_attribute_instance(self, *, node: ast.AST | griffe.ObjectNode, attr: griffe.Attribute, **_: Any) -> None:
+        """Writes the type of an attribute anew."""
+        if isinstance(node, ast.AnnAssign):
+            attr.annotation = _annotation(node.annotation, attr)
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Renames the section, whose name griffe knows only in the plural."""
@@ -20,6 +34,14 @@ class Docstrings(griffe.Extension):
         for module_class in _classes(pkg):
             if "__init__" not in module_class.members and _is_module(module_class):
                 module_class.set_member("__init__", _constructor(module_class))
+
+
+def _annotation(node: ast.AST | None, obj: griffe.Object) -> griffe.Expr | str | None:
+    """Reads a type; a string that is all of it names a class, one inside is a shape."""
+    if node is None or obj.parent is None:
+        return None
+    whole = isinstance(node, ast.Constant)
+    return griffe.get_expression(node, parent=obj.parent, parse_strings=whole)
 
 
 def _classes(obj: griffe.Object) -> list[griffe.Class]:
