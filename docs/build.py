@@ -4,7 +4,6 @@ It fails where a link or an anchor leads nowhere, a page is missing in the navig
 that cannot be shown, or a public name has no entry in the pages of `docs/api`, or no docstring.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -13,14 +12,10 @@ from pathlib import Path
 
 from _build import public_names, stage, undescribed_names
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def main() -> int:
     """Builds the site and returns 0, or says what is wrong and returns 1."""
-    parser = argparse.ArgumentParser(description="Builds the documentation, strictly.")
-    parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
-    root = parser.parse_args().root.resolve()
+    root = Path(__file__).resolve().parents[1]
     try:
         stage(root, root / "build" / "docs")
     except ValueError as error:
