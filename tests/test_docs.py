@@ -27,11 +27,12 @@ def run_blocks(page: Path) -> None:
         exec(compile(block, str(page), "exec"), names)
 
 
-# It calls most functions of the core once, and each call compiles programs of its own: a minute. The second compiles a
-# training step once a device, the third trains an agent.
-COMPOSING = ROOT / "docs" / "composing.md"
+# They call many functions of the core once, and each call compiles programs of its own: the fast tier traces them.
+TRACED = [ROOT / "docs" / "composing.md", ROOT / "docs" / "from_other_libraries.md"]
+# It compiles a training step once a device.
+SLOW = [*TRACED, ROOT / "docs" / "devices.md"]
+# It trains agents, by commands.
 GETTING_STARTED = ROOT / "docs" / "getting_started.md"
-SLOW = [COMPOSING, ROOT / "docs" / "devices.md"]
 
 
 @pytest.mark.parametrize(
@@ -47,8 +48,9 @@ def test_code_blocks_run_from_top_to_bottom(page, tmp_path, monkeypatch):
     run_blocks(page)
 
 
-def test_code_blocks_of_composing_are_traced():
-    jax.eval_shape(lambda: run_blocks(COMPOSING))
+@pytest.mark.parametrize("page", TRACED, ids=lambda page: page.name)
+def test_code_blocks_are_traced(page):
+    jax.eval_shape(lambda: run_blocks(page))
 
 
 @pytest.mark.slow
