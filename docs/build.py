@@ -1,10 +1,13 @@
 """Builds the site: `python docs/build.py`, into `build/site`; open `build/site/index.html`.
 
-It fails where a link or an anchor leads nowhere, a page is missing in the navigation of `mkdocs.yml`, a notebook has an output
-that cannot be shown, or a public name has no entry in the pages of `docs/api`, or no docstring.
+It fails where a link or an anchor leads nowhere, a page is missing in the navigation of `mkdocs.yml`, a notebook has an
+output that cannot be shown, an equation does not end, or a public name has no entry in the pages of `docs/api`, or no
+docstring.
 """
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -16,6 +19,9 @@ from _build import public_names, stage, undescribed_names
 def main() -> int:
     """Builds the site and returns 0, or says what is wrong and returns 1."""
     root = Path(__file__).resolve().parents[1]
+    if importlib.util.find_spec("mkdocstrings_handlers") is None:
+        print('the site needs the extra `docs`: pip install -c constraints.txt -e ".[docs]"', file=sys.stderr)
+        return 1
     try:
         stage(root, root / "build" / "docs")
     except ValueError as error:
@@ -26,16 +32,27 @@ def main() -> int:
     made = subprocess.run(command, cwd=root, env=environment, check=False)
     if made.returncode != 0:
         return 1
-    entries = inventory(root / "build" / "site" / "objects.inv")
-    missing = [name for name in public_names(root / "src") if name not in entries]
-    silent = undescribed_names(root / "src")
-    for name in missing:
-        print(f"{name} has no entry: write `::: {name}` in docs/api/{name.split('.')[1]}.md", file=sys.stderr)
-    for name in silent:
-        print(f"{name} has no docstring", file=sys.stderr)
-    if not missing and not silent:
-        print(f"{root / 'build' / 'site' / 'index.html'}: {len(entries)} names")
-    return 1 if missing or silent else 0
+    wrong = complaints(root)
+    print("\n".join(wrong) or root / "build" / "site" / "index.html", file=sys.stderr if wrong else sys.stdout)
+    return 1 if wrong else 0
+
+
+def complaints(root: Path) -> list[str]:
+    """Says what is wrong with a site that was built."""
+    site, names = root / "build" / "site", public_names(root / "src")
+    entries = inventory(site / "objects.inv")
+    missing = [
+        f"{name} has no entry: write `::: {name}` in docs/api/{name.split('.')[-2]}.md"
+        for name in names
+        if name not in entries
+    ]
+    silent = [f"{name} has no docstring" for name in undescribed_names(root / "src")]
+    endless = [
+        f"{page.relative_to(site)} has an equation that runs into the next: put an empty line between them"
+        for page in sorted(site.rglob("*.html"))
+        if re.search(r'class="arithmatex">[^<]*\$', page.read_text(encoding="utf-8"))
+    ]
+    return missing + silent + endless
 
 
 def inventory(path: Path) -> set[str]:

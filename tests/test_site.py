@@ -158,9 +158,10 @@ def test_site_is_built_strictly_and_needs_no_network(copy):
         ("docs/more.md", "", "# More", "more.md"),
         ("docs/api/returns.md", "::: bellmax.returns.gae\n", "", "bellmax.returns.gae has no entry"),
         ("docs/api/returns.md", "::: bellmax.returns.gae\n", "::: bellmax.returns.gea\n", "bellmax.returns.gea"),
-        ("src/bellmax/training/_parallel.py", '"""Which transformation of JAX spreads a run over devices."""', "", "How"),
+        ("src/bellmax/training/_parallel.py", '"""Which transformation of JAX', '_ = """Which', "How has no docstring"),
+        ("docs/replay.md", "$$(C + 1", "$$a$$\n$$(C + 1", "an equation that runs into the next"),
     ],
-    ids=["link", "anchor", "page outside the navigation", "missing name", "unknown name", "no docstring"],
+    ids=["link", "anchor", "page outside the navigation", "missing name", "unknown name", "no docstring", "equation"],
 )
 def test_a_planted_fault_fails_the_build(copy, file, old, new, message):
     path = copy / file

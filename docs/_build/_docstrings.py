@@ -1,6 +1,7 @@
 """How signatures and docstrings are read for the site."""
 
 import ast
+import dataclasses
 import re
 from typing import Any
 
@@ -41,7 +42,20 @@ def _annotation(node: ast.AST | None, obj: griffe.Object) -> griffe.Expr | str |
     if node is None or obj.parent is None:
         return None
     whole = isinstance(node, ast.Constant)
-    return griffe.get_expression(node, parent=obj.parent, parse_strings=whole)
+    return _double_quoted(griffe.get_expression(node, parent=obj.parent, parse_strings=whole))
+
+
+def _double_quoted(part: Any) -> Any:
+    """Quotes strings as the source does, all the way down an expression."""
+    if isinstance(part, str):
+        return f'"{part[1:-1]}"' if part.startswith("'") else part
+    if isinstance(part, list):
+        return [_double_quoted(item) for item in part]
+    if isinstance(part, griffe.Expr):
+        for field in dataclasses.fields(part):
+            if field.name != "parent":
+                setattr(part, field.name, _double_quoted(getattr(part, field.name)))
+    return part
 
 
 def _classes(obj: griffe.Object) -> list[griffe.Class]:
