@@ -23,11 +23,12 @@ _PLACES = {
 }
 """Where pages stand that are not under `docs`, and where links to folders lead."""
 
-_FRONT = {
-    "README.md": "---\nhide: [navigation]\n---\n\n",
-    "docs/algorithms/learning.md": "---\nhide: [toc]\n---\n\n",
+_HIDDEN = {
+    "README.md": "navigation",
+    "docs/getting_started.md": "navigation",
+    "docs/algorithms/learning.md": "toc",
 }
-"""What is said of a page to the theme: the first one has no neighbours, the other needs the width for its table."""
+"""What the theme leaves out beside a page: the first two have no neighbours, the last needs the width for its table."""
 
 _FENCED = re.compile(r"^(`{3,}).*?^\1[ ]*$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(
@@ -54,7 +55,8 @@ def stage(root: Path, target: Path) -> None:
     for path, text in _pages(root, target):
         place = target / _place(path)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(_FRONT.get(str(path), "") + linked(text, path, root, names), encoding="utf-8")
+        front = f"---\nhide: [{_HIDDEN[str(path)]}]\n---\n\n" if str(path) in _HIDDEN else ""
+        place.write_text(front + linked(text, path, root, names), encoding="utf-8")
     for path in (root / "docs").rglob("*"):
         if path.is_file() and path.suffix not in {".md", ".py", ".pyc"}:
             place = target / path.relative_to(root / "docs")
