@@ -1,7 +1,10 @@
 """What the pages say runs."""
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -24,10 +27,12 @@ def run_blocks(page: Path) -> None:
         exec(compile(block, str(page), "exec"), names)
 
 
-# It calls most functions of the core once, and each call compiles programs of its own: a minute. The other compiles a
-# training step once a device.
-COMPOSING = ROOT / "docs" / "composing.md"
-SLOW = [COMPOSING, ROOT / "docs" / "devices.md"]
+# They call many functions of the core once, and each call compiles programs of its own: the fast tier traces them.
+TRACED = [ROOT / "docs" / "composing.md", ROOT / "docs" / "from_other_libraries.md"]
+# It compiles a training step once a device.
+SLOW = [*TRACED, ROOT / "docs" / "devices.md"]
+# It trains agents, by commands.
+GETTING_STARTED = ROOT / "docs" / "getting_started.md"
 
 
 @pytest.mark.parametrize(
@@ -35,15 +40,35 @@ SLOW = [COMPOSING, ROOT / "docs" / "devices.md"]
     [
         pytest.param(page, marks=pytest.mark.slow if page in SLOW else [], id=page.name)
         for page in PAGES
-        if blocks(page)
+        if blocks(page) and page != GETTING_STARTED
     ],
 )
-def test_code_blocks_run_from_top_to_bottom(page):
+def test_code_blocks_run_from_top_to_bottom(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run_blocks(page)
 
 
-def test_code_blocks_of_composing_are_traced():
-    jax.eval_shape(lambda: run_blocks(COMPOSING))
+@pytest.mark.parametrize("page", TRACED, ids=lambda page: page.name)
+def test_code_blocks_are_traced(page):
+    jax.eval_shape(lambda: run_blocks(page))
+
+
+@pytest.mark.slow
+def test_commands_and_code_of_the_first_page_run_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT / "src"),
+        "XLA_FLAGS": "",
+    }
+    names = {"__name__": GETTING_STARTED.stem}
+    found = re.findall(r"^```(bash|python)\n(.*?)^```", GETTING_STARTED.read_text(), re.MULTILINE | re.DOTALL)
+    for language, block in found:
+        if language == "python":
+            exec(compile(block, str(GETTING_STARTED), "exec"), names)
+        elif "pip install" not in block:
+            subprocess.run(["bash", "-e", "-c", block], env=environment, check=True, timeout=600)
+    assert {"runs", "sweeps"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

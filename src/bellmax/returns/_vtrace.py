@@ -40,6 +40,7 @@ def vtrace(
 
     $$v_t = V(S_t) + \rho_t\,(R_{t+1} + \gamma_{t+1} V(S_{t+1}) - V(S_t))
       + \gamma_{t+1}\lambda_{t+1} c_t\,(v_{t+1} - V(S_{t+1}))$$
+
     $$q_t = R_{t+1} + \gamma_{t+1}\,[\lambda_{t+1} v_{t+1} + (1 - \lambda_{t+1})\,V(S_{t+1})], \qquad
       A_t = \rho^{pg}_t\,(q_t - V(S_t))$$
 

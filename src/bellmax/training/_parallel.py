@@ -19,7 +19,9 @@ from ._state import TrainState, halves
 from ._trainer import Trainer
 
 How = Literal["shard_map", "pmap", "jit"]
+"""Which transformation of JAX spreads a run over devices."""
 Spread = Literal["lanes", "seeds"]
+"""What is spread: the environments of each seed, or the seeds, each whole."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

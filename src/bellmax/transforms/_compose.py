@@ -12,9 +12,6 @@ def identity_transform() -> ValueTransform:
 
     $$f(x) = x$$
 
-    Args:
-        None.
-
     Returns:
         The pair.
 

@@ -42,9 +42,6 @@ def symlog_transform() -> ValueTransform:
 
     $$f(x) = \operatorname{sign}(x) \ln(|x| + 1)$$
 
-    Args:
-        None.
-
     Returns:
         The pair.
 
@@ -95,9 +92,6 @@ def arcsinh_transform() -> ValueTransform:
 
     $$f(x) = \operatorname{arsinh}(x) = \ln(x + \sqrt{x^2 + 1})$$
 
-    Args:
-        None.
-
     Returns:
         The pair; the network predicts the inverse hyperbolic sine.
 
@@ -145,9 +139,6 @@ def discount_transform() -> ValueTransform:
     r"""Stretches what comes close to one, such as discounts and probabilities of going on.
 
     $$f(x) = -\ln(1 - x), \qquad f^{-1}(y) = 1 - e^{-y}$$
-
-    Args:
-        None.
 
     Returns:
         The pair; `apply` takes values below 1, is infinite at 1 and NaN beyond.

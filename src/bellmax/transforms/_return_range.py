@@ -31,9 +31,6 @@ def init_return_range() -> ReturnRange:
 
     $$W = 0, \qquad l = h = 0$$
 
-    Args:
-        None.
-
     Returns:
         The state, whose `return_scale` is 1.
 
