@@ -15,6 +15,7 @@ import jax
 from ._arrays import save_arrays, structure_of
 from ._checkpoint import ROWS, STATE, Checkpoint, Progress, versions
 from ._configuration import UsageError
+from ._hosts import together
 from ._manifest import MANIFEST, read_manifest, verify, write_manifest
 
 _DIGITS = 12
@@ -49,7 +50,7 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *_) -> None:
         if kind is not KeyboardInterrupt:  # who presses Ctrl-C twice does not want to wait
-            self.wait()
+            self._join()
 
     def due(self, seconds: float) -> bool:
         """Tells whether the last save began so long ago, and is over."""
@@ -78,10 +79,7 @@ class Checkpoints:
             "structure": structure_of(tree),
         }
         try:
-            if jax.process_index() == 0:
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / MANIFEST).unlink(missing_ok=True)
-                (folder / ROWS).write_text(rows)
+            self._prepare(folder, rows)
             pending = save_arrays(folder / STATE, tree)
         except Exception as error:  # of the file system, of orbax, of the device
             self._fail(folder, error)
@@ -91,12 +89,33 @@ class Checkpoints:
         self._thread.start()
 
     def wait(self) -> bool:
-        """Waits for the save that is under way; returns whether the last one succeeded."""
+        """Waits for the save that is under way; returns whether the last one succeeded, in all processes the same."""
+        self._join()
+        if together(int(self._error is not None)).max() and self._error is None:
+            self._error, self._newest = OSError("another process could not save its part"), None
+        if self._error is not None:
+            self._newest = None
+        return self._error is None
+
+    def _join(self) -> None:
+        """Waits for this process' part of the save that is under way."""
         if self._thread:
             self._thread.join()
             self._thread = None
         self._warn()
-        return self._error is None
+
+    def _prepare(self, folder: Path, rows: str) -> None:
+        """Makes the folder, and writes what is no array; where that fails, no process goes on to save."""
+        error = None
+        if jax.process_index() == 0:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / MANIFEST).unlink(missing_ok=True)
+                (folder / ROWS).write_text(rows)
+            except OSError as found:
+                error = found
+        if together(int(error is not None)).max():
+            raise error or OSError("process 0 could not prepare it")
 
     def newest_good(self) -> tuple[Checkpoint, list[UsageError]]:
         """Returns the newest checkpoint that is whole, and what is wrong with each that is newer.

@@ -13,7 +13,7 @@ from ._flags import asks_help, device_flags, flag, join_hosts, parse, positional
 from ._hosts import is_first
 from ._outcome import Outcome
 from ._settings import Settings
-from ._train import train_run
+from ._train import check_run, train_run
 
 _TRAIN_HELP = """Trains an agent, evaluates it and leaves a run folder.
 
@@ -58,7 +58,7 @@ def train(words: list[str]) -> int:
     configuration = configuration_of(algorithm, environment, options)
     settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(Settings)}
     if options.dry_run:
-        configuration.trainer(options.workers)  # what does not fit shows
+        check_run(configuration, **settings)
         print(as_toml({"out": str(options.out)} | resolved(configuration, settings)), end="")
         return 0
     outcome = train_run(configuration, options.out, replace=options.replace, **settings)

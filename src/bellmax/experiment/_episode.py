@@ -19,6 +19,7 @@ from ..envs import AbstractEnvironment, AbstractHostEnvironment, GymnasiumEnviro
 from ._agent import Agent
 from ._compile import compiled
 from ._configuration import UsageError
+from ._files import write_whole
 from ._host_loop import seed_of
 from ._policy import Policy
 
@@ -53,8 +54,9 @@ def draw_episode(agent: Agent, seed: int, key: int, max_steps: int, out: Path, f
         if not isinstance(environment, AbstractEnvironment):
             raise TypeError("--out episode.gif draws pictures")
         states, rewards = _play(environment, player, _stream(key), max_steps)
-        out.write_text(environment.html(states))
-        return rewards
+        page = environment.html(states)
+    write_whole(out, lambda file: file.write_text(page))
+    return rewards
 
 
 def film_episode(

@@ -13,6 +13,7 @@ from jaxtyping import Array, PyTree
 
 from .._core import Spaces, example
 from ._configuration import UsageError
+from ._files import write_whole
 from ._policy import Policy
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -47,8 +48,8 @@ def export_policy(policy: Policy, spaces: Spaces, out: str | Path, *, explore: b
     exported = export.export(jax.jit(function), platforms=PLATFORMS)(*shapes)
     content = exported.serialize()
     _compare(export.deserialize(content).call, function, _rows(spaces, arguments))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(exported.mlir_module().encode() if path.suffix == ".mlir" else content)
+    program = exported.mlir_module().encode() if path.suffix == ".mlir" else content
+    write_whole(path, lambda file: file.write_bytes(program))
 
 
 def batched(

@@ -20,7 +20,7 @@ from ..training import TrainState
 from ._arrays import is_shaped, save_arrays
 from ._checkpoints import Checkpoints
 from ._configuration import Configuration, UsageError
-from ._hosts import is_first
+from ._hosts import is_first, on_first
 from ._metrics_file import MetricsFile, Row, parse_rows
 from ._settings import Settings
 
@@ -49,15 +49,25 @@ class RunFolder:
         self.path = path.expanduser().resolve()
         self._metrics = MetricsFile(self.path / "metrics.jsonl")
 
+    @contextlib.contextmanager
+    def claimed(self, prepare: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Locks the folder, then prepares it; of several processes the first does both, for all."""
+        with contextlib.ExitStack() as stack:
+
+            def claim():
+                stack.enter_context(self.locked())
+                prepare()
+
+            on_first(claim)
+            yield
+
     def create(self, configuration: Configuration, settings: Settings, *, replace: bool) -> None:
-        """Makes the folder; refuses one that exists unless it may be replaced."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            if not replace:
-                raise UsageError(f"{self.path} exists; --replace deletes it first, --out DIR takes another folder")
-            self._check_replaceable()
-            with self.locked():
-                shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Begins anew in the folder, which this process has locked; refuses one that holds a run unless it may go."""
+        if self.path.exists() and not replace and (not self.path.is_dir() or self._kept()):
+            raise UsageError(f"{self.path} exists; --replace deletes it first, --out DIR takes another folder")
+        self.check_replaceable()
+        make_folder(self.path)
+        empty(self.path)
         installed = {name: metadata.version(name) for name in _PACKAGES if _is_installed(name)}
         device = str(jax.devices()[0].device_kind)
         carried_out = {"versions": installed, "device": device, "settings": dataclasses.asdict(settings)}
@@ -70,7 +80,8 @@ class RunFolder:
             import fcntl
         except ImportError:  # not on this system
             fcntl = None
-        if fcntl is None or not is_first():
+        make_folder(self.path)
+        if fcntl is None:
             yield
             return
         descriptor = os.open(self.path, os.O_RDONLY)
@@ -86,13 +97,19 @@ class RunFolder:
         finally:
             os.close(descriptor)
 
-    def _check_replaceable(self) -> None:
+    def check_replaceable(self) -> None:
         """Refuses to delete what no run made."""
-        there = {path.name for path in self.path.iterdir()} - _FILES if self.path.is_dir() else {self.path.name}
-        strangers = {name for name in there if not _HALF_WRITTEN.fullmatch(name)}
-        if strangers or not (self.path / "config.json").is_file():
+        if not self.path.exists():
+            return
+        there = self._kept() if self.path.is_dir() else {self.path.name}
+        strangers = there - _FILES
+        if strangers or (there and "config.json" not in there):
             held = f"it holds {', '.join(sorted(strangers)[:3])}" if strangers else "it has no config.json"
             raise UsageError(f"{self.path} is not a run folder ({held}), so it is not replaced")
+
+    def _kept(self) -> set[str]:
+        """Returns the files that are no leftovers of a process that was killed while it wrote."""
+        return {path.name for path in self.path.iterdir() if not _HALF_WRITTEN.fullmatch(path.name)}
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Writes a file whole or not at all."""
@@ -135,6 +152,11 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
+    def forget_agent(self) -> None:
+        """Deletes an agent that is about to be older than the newest checkpoint."""
+        if is_first():
+            shutil.rmtree(self.path / "agent", ignore_errors=True)
+
     def save_agent(self, state: TrainState) -> None:
         """Saves the algorithm's state and the count of steps; every array has a leading axis of seeds."""
         save_arrays(self.path / "agent", saved_part(state)).result()
@@ -154,9 +176,11 @@ class RunFolder:
             if "base" in content:
                 raise UsageError(f"{self.path} is the folder of a sweep; its runs are in {self.path / 'runs'}")
             return read(content)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{self.path} is not a run folder: it has no config.json") from None
-        except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        except UsageError:
+            raise
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             raise UsageError(f"{path} cannot be read: {error!r}") from None
 
     def _write_text(self, name: str, text: str) -> None:
@@ -166,6 +190,23 @@ class RunFolder:
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(text)
         os.replace(temporary, self.path / name)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it, if they are not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be made: {error.strerror or error}; --out DIR takes another folder") from None
+
+
+def empty(path: Path) -> None:
+    """Deletes what a folder holds; `config.json`, by which it is known, last."""
+    for each in sorted(path.iterdir(), key=lambda each: each.name == "config.json"):
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()
 
 
 def seeds_of(state: Any) -> int:

@@ -37,7 +37,7 @@ def resume_run(
     configuration, settings = folder.configuration(), folder.settings()
     names, own = sinks_of(settings.log if log is None else log)
     settings = dataclasses.replace(settings, **devices, log=names)
-    with folder.locked():
+    with folder.claimed():
         finished = read_evaluation(folder) if folder.is_finished else None
         if finished is not None:
             return Outcome(finished, already=True)

@@ -13,13 +13,19 @@ class Interruption:
     signal: int | None = None
 
 
+_OPEN: list[Interruption] = []
+"""All that are waited for: what stops a run stops the sweep around it too."""
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
     """Turns the first SIGINT or SIGTERM into a wish; the second SIGINT is Python's own again."""
     interruption = Interruption()
+    _OPEN.append(interruption)
 
     def on_signal(number, _):
-        interruption.signal = number
+        for each in _OPEN:
+            each.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     try:
@@ -29,5 +35,6 @@ def interruptible() -> Iterator[Interruption]:
     try:
         yield interruption
     finally:
+        _OPEN.pop()
         for number, handler in before.items():
             signal.signal(number, handler)

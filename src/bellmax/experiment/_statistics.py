@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+_DRAWN_AT_ONCE = 10_000_000
+"""Values that a bootstrap holds in memory, however many there are to draw from."""
+
 
 def interquartile_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
     """Returns the mean of the middle half: a quarter of the values, rounded down, is left out at each end.
@@ -121,6 +124,11 @@ def bootstrap_interval(
     if any(np.isnan(values).any() for values in strata):
         return np.nan, np.nan
     generator = np.random.default_rng(seed)
-    draws = [values[generator.integers(0, len(values), (resamples, len(values)))] for values in strata]
-    low, high = np.quantile(statistic(*draws, axis=1), [(1 - level) / 2, (1 + level) / 2])
+    at_once = max(1, _DRAWN_AT_ONCE // sum(map(len, strata)))
+    figures = []
+    for begin in range(0, resamples, at_once):
+        rows = min(at_once, resamples - begin)
+        draws = [values[generator.integers(0, len(values), (rows, len(values)))] for values in strata]
+        figures.append(statistic(*draws, axis=1))
+    low, high = np.quantile(np.concatenate(figures), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..training import Trainer
 from ._configuration import Configuration, UsageError
+from ._folder import RunFolder
 from ._placement import devices_of
 from ._settings import Settings
 from ._signals import interruptible
@@ -79,8 +80,9 @@ def sweep(
         say(str(plan))
     if dry_run:
         return ranked(rows[place] for place in sorted(rows))
-    folder.create(configuration, values, episodes=episodes, replace=replace)
-    with interruptible() as interruption:
+    with RunFolder(folder.path).locked(), interruptible() as interruption:
+        folder.create(configuration, values, episodes=episodes, replace=replace)
+        write_tables([rows[place] for place in sorted(rows)], folder.path)
         common: Any = {"settings": carried_out, "interruption": interruption, "done": done}
         for number, (program, passes) in enumerate(plan.programs, 1):
             if len(plan.programs) > 1:
@@ -93,6 +95,6 @@ def sweep(
             finally:
                 if rows:
                     write_tables([rows[place] for place in sorted(rows)], folder.path)
-    title = f"{configuration.algorithm} on {configuration.environment}"
-    plot_sweep([rows[place] for place in sorted(rows)], title, folder.path / "sweep.png")
+        title = f"{configuration.algorithm} on {configuration.environment}"
+        plot_sweep([rows[place] for place in sorted(rows)], title, folder.path / "sweep.png")
     return ranked(rows[place] for place in sorted(rows))

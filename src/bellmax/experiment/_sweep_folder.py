@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ._configuration import Configuration, UsageError
 from ._evaluation import Evaluation, read_evaluation
-from ._folder import RunFolder
+from ._folder import RunFolder, empty, make_folder
 from ._sweep_grid import as_text, value_of_knob
 
 _FILES = {"config.json", "report.html", "results.csv", "runs", "summary.csv", "sweep.png"}
@@ -39,13 +38,17 @@ class SweepFolder:
         strangers = sorted(set(_kept(there)) - _FILES)
         if strangers and replace:
             raise UsageError(f"{self.path} also holds {', '.join(strangers[:3])}, so it is not replaced")
+        runs = self.path / "runs"
+        for run in sorted(runs.iterdir()) if runs.is_dir() else ():
+            if replace or not RunFolder(run).is_finished:  # what is not finished is trained anew
+                RunFolder(run).check_replaceable()
 
     def create(self, base: Configuration, values: Mapping[str, Sequence[Any]], *, episodes: int, replace: bool) -> None:
         """Makes the folder, or leaves it as it is where `check` found this very sweep."""
         self.check(base, values, episodes=episodes, replace=replace)
-        if replace and self.path.exists():
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
+        if replace:
+            empty(self.path)
         RunFolder(self.path).write_json("config.json", _content_of(base, values, episodes))
 
     def run(self, place: int, configuration: Configuration, names: Sequence[str]) -> RunFolder:

@@ -19,7 +19,7 @@ from ._evaluation import evaluate_agent
 from ._folder import RunFolder, seed_keys
 from ._host_loop import opened
 from ._host_trainer import HostTrainer
-from ._hosts import agree, code, is_first, on_first
+from ._hosts import agree, code, is_first, together
 from ._log import Log, LoggedRun
 from ._log_names import Sink, make_log, sinks_of
 from ._outcome import Outcome
@@ -60,19 +60,29 @@ def train_run(
     """
     names, own = sinks_of(log)
     how = Settings(**settings, log=names)
-    trainer = configuration.trainer(how.workers)
+    folder = RunFolder(Path(out))
+    run = Run(_trainer(configuration, how), configuration, folder, how, log=make_log(names, own))
+    agree_on(configuration, how)
+    with folder.claimed(lambda: folder.create(configuration, how, replace=replace)):
+        return run.to_its_end()
+
+
+def check_run(configuration: Configuration, **settings: Any) -> None:
+    """Refuses what `train_run` would refuse, but for its folder, and does nothing."""
+    how = Settings(**settings)
+    make_log(how.log, [])
+    trainer = _trainer(configuration, how)
+    if isinstance(trainer, Trainer):
+        spread_over_devices(trainer, configuration.seeds, how)
+
+
+def _trainer(configuration: Configuration, settings: Settings) -> Trainer | HostTrainer:
+    trainer = configuration.trainer(settings.workers)
     if isinstance(trainer, HostTrainer) and jax.process_count() > 1:
         raise UsageError(
             f"{configuration.environment} is outside JAX, which several processes cannot train on together"
         )
-    folder = RunFolder(Path(out))
-    run = Run(
-        trainer, configuration, folder, how, log=make_log(names, own)
-    )  # what does not fit shows before the folder is made
-    agree_on(configuration, how)
-    on_first(lambda: folder.create(configuration, how, replace=replace))
-    with folder.locked():
-        return run.to_its_end()
+    return trainer
 
 
 def agree_on(configuration: Configuration, settings: Settings, checkpoint: str = "") -> None:
@@ -132,6 +142,7 @@ class Run:
                 state, done = self._train()
                 save_results(folder, self.configuration, state)
                 saved = self.checkpoints.wait() if self._makes_checkpoints else None
+                together(0)  # while one still writes, the others must not go
                 if self._stopped_by is not None:
                     self._write_status("interrupted", done)
                     return Outcome(None, self._stopped_by, saved)
@@ -184,6 +195,7 @@ class Run:
         progress = Progress()
         if self.checkpoint is not None:
             driver.restore(self.checkpoint.load)
+            self.folder.forget_agent()
             self.folder.write_metrics(self.checkpoint.rows)
             self.checkpoints.go_on_from(self.checkpoint)
             progress = self.checkpoint.progress
