@@ -125,6 +125,7 @@ def train_options(algorithm: str, preset: dict[str, Any], out: Path) -> type:
 
 def run_flags(preset: dict[str, Any], out: Path) -> list[Any]:
     """Describes the flags that every algorithm has."""
+    now = Settings()
     return [
         flag("steps", int, preset["steps"], "Environment steps of each seed; whole updates within them."),
         flag("num_envs", int, preset["num_envs"], "Environments that act at once."),
@@ -132,17 +133,17 @@ def run_flags(preset: dict[str, Any], out: Path) -> list[Any]:
         flag("key", int, 0, "Number from which all randomness comes."),
         flag("out", Path, out, "Run folder."),
         switch("replace", "Delete the run folder first if it exists."),
-        flag("episodes", int, 128, "Episodes of each seed in the final evaluation."),
+        flag("episodes", int, now.episodes, "Episodes of each seed in the final evaluation."),
         flag(
             "checkpoint_every",
             float,
-            60.0,
+            now.checkpoint_every,
             "Seconds between checkpoints, from which `bellmax resume` goes on; 0 for none.",
         ),
-        flag("keep", int, 2, "Newest checkpoints to keep, beside the one with the best episode return."),
-        log_flag(""),
-        flag("workers", int, 0, "Processes that step environments outside JAX (gymnasium/...); 0 for this process."),
-        *device_flags(Settings()),
+        flag("keep", int, now.keep, "Newest checkpoints to keep, beside the one with the best episode return."),
+        log_flag(now.log),
+        flag("workers", int, now.workers, "Processes that step environments outside JAX; 0 for this process."),
+        *device_flags(now),
         flag("config", Path | None, None, "TOML, YAML or JSON file of flags, `seeds = 5`; flags go before it."),
         switch("dry_run", "Check every value, print the configuration as a file for --config holds it, and stop."),
         flag(
