@@ -225,8 +225,8 @@ def test_command_says_where_the_page_is_and_writes_elsewhere(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "report needs one run folder, or that of a sweep; got 0"),
-        (["a", "b"], "report needs one run folder, or that of a sweep; got 2"),
+        ([], "report needs one run folder; got 0"),
+        (["a", "b"], "report needs one run folder; got 2"),
         (["a", "--out", "page.pdf"], "--out must end in .html; got page.pdf"),
         (["a", "--seed", "-1"], "seed must be at least 0; got -1"),
         (["/nowhere"], "/nowhere is not a run folder: it has no config.json"),

@@ -4,22 +4,18 @@ import dataclasses
 import json
 
 from ._agent import load_agent
-from ._configuration import UsageError, check_key
+from ._configuration import check_key
 from ._evaluation import evaluate_agent
-from ._flags import check_episodes, flag, parse, positional, switch
+from ._flags import check_episodes, flag, of_one_run, switch
 from ._folder import finite
 
 
 def evaluate(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
-    names, flags = positional(words)
-    options, more = parse(evaluate_options(), flags, "bellmax evaluate RUN")
-    names += more
-    if len(names) != 1:
-        raise UsageError(f"evaluate needs one run folder; got {len(names)}")
+    run, options = of_one_run("evaluate", evaluate_options(), words)
     check_episodes(options.episodes)
     check_key(options.key)
-    agent = load_agent(names[0])
+    agent = load_agent(run)
     evaluation = evaluate_agent(
         agent.trainer,
         agent.state,

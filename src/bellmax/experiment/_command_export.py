@@ -4,20 +4,15 @@ import dataclasses
 from pathlib import Path
 
 from ._agent import load_agent
-from ._configuration import UsageError
 from ._export import check_suffix, export_policy
-from ._flags import flag, parse, positional, switch
+from ._flags import flag, of_one_run, switch
 
 
 def export(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
-    names, flags = positional(words)
-    options, more = parse(export_options(), flags, "bellmax export RUN")
-    names += more
-    if len(names) != 1:
-        raise UsageError(f"export needs one run folder; got {len(names)}")
+    run, options = of_one_run("export", export_options(), words)
     check_suffix(options.out)
-    agent = load_agent(names[0])
+    agent = load_agent(run)
     policy = agent.policy(options.seed)
     export_policy(policy, agent.spaces, options.out, explore=options.sampled)
     print(options.out)

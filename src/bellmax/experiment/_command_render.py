@@ -6,18 +6,14 @@ from pathlib import Path
 from ._agent import load_agent
 from ._configuration import UsageError, check_key
 from ._episode import draw_episode, import_imageio
-from ._flags import flag, parse, positional
+from ._flags import flag, of_one_run
 
 _PICTURES = {".gif", ".mp4"}
 
 
 def render(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
-    names, flags = positional(words)
-    options, more = parse(render_options(), flags, "bellmax render RUN")
-    names += more
-    if len(names) != 1:
-        raise UsageError(f"render needs one run folder; got {len(names)}")
+    run, options = of_one_run("render", render_options(), words)
     check_key(options.key)
     out = Path(options.out)
     if out.suffix not in _PICTURES | {".html"}:
@@ -26,7 +22,7 @@ def render(words: list[str]) -> int:
         raise UsageError(f"max-steps and fps must be at least 1; got {options.max_steps} and {options.fps}")
     if out.suffix == ".mp4":
         import_imageio()
-    rewards = draw_episode(load_agent(names[0]), options.seed, options.key, options.max_steps, out, options.fps)
+    rewards = draw_episode(load_agent(run), options.seed, options.key, options.max_steps, out, options.fps)
     print(f"return {rewards.sum():.1f} over {len(rewards)} steps\n{out}")
     return 0
 

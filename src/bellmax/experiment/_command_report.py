@@ -3,22 +3,18 @@
 import dataclasses
 
 from ._configuration import UsageError
-from ._flags import flag, parse, positional, switch
+from ._flags import flag, of_one_run, switch
 from ._report import write_report
 
 
 def report(words: list[str]) -> int:
     """Runs the command; returns the exit code."""
-    names, flags = positional(words)
-    options, more = parse(report_options(), flags, "bellmax report RUN")
-    names += more
-    if len(names) != 1:
-        raise UsageError(f"report needs one run folder, or that of a sweep; got {len(names)}")
+    run, options = of_one_run("report", report_options(), words)
     if options.out is not None and not options.out.endswith((".html", ".htm")):
         raise UsageError(f"--out must end in .html; got {options.out}")
     if options.seed < 0:
         raise UsageError(f"seed must be at least 0; got {options.seed}")
-    print(write_report(names[0], options.out, seed=options.seed, film=not options.no_film))
+    print(write_report(run, options.out, seed=options.seed, film=not options.no_film))
     return 0
 
 

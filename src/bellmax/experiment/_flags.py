@@ -90,6 +90,16 @@ def parse(options: type, flags: list[str], program: str) -> tuple[Any, list[str]
     return parsed, unknown
 
 
+def of_one_run(command: str, options: type, words: list[str]) -> tuple[str, Any]:
+    """Reads the words of a command that takes one run folder; returns that, and the flags."""
+    names, flags = positional(words)
+    parsed, more = parse(options, flags, f"bellmax {command} RUN")
+    names += more
+    if len(names) != 1:
+        raise UsageError(f"{command} needs one run folder; got {len(names)}")
+    return names[0], parsed
+
+
 def check_episodes(episodes: int) -> None:
     """Refuses to evaluate over nothing."""
     if episodes < 1:
