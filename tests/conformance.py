@@ -347,7 +347,8 @@ def law_knobs_may_be_traced_and_swept(case: Case, function):
 
 def docstring_sections_missing(function) -> list[str]:
     text = inspect.getdoc(function) or ""
-    return [section for section in ("Args:", "Returns:", "Example:", "$$", "References:") if section not in text]
+    arguments = ("Args:",) if inspect.signature(function).parameters else ()
+    return [section for section in (*arguments, "Returns:", "Example:", "$$", "References:") if section not in text]
 
 
 def law_devices_average_to_the_whole(case: Case, function, masked_mean):

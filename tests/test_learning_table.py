@@ -12,7 +12,7 @@ import pytest
 
 from bellmax import envs
 from bellmax.experiment import bootstrap_interval, interquartile_mean
-from bellmax.experiment._command_train import _options
+from bellmax.experiment._command_train import train_options
 from bellmax.experiment._configuration import ALGORITHMS, preset_of
 from bellmax.experiment._flags import parse, value_of
 
@@ -66,7 +66,7 @@ def test_rows_have_names_of_their_own_and_seeds_enough():
 def test_command_of_a_row_can_be_read(row):
     envs.check_name(row.environment)
     preset = preset_of(row.algorithm, row.environment, value_of("--preset", row.words))
-    _, extra = parse(_options(row.algorithm, preset, Path()), row.words[3:], "")
+    _, extra = parse(train_options(row.algorithm, preset, Path()), row.words[3:], "")
     assert extra == []
 
 

@@ -36,7 +36,7 @@ for algorithm, name in (
     ("setting", "continuous"),
     # gymnax's Pendulum mixes types in float64.
     [
-        ("JAX_DEBUG_KEY_REUSE", "Pendulum-v1"),
+        pytest.param("JAX_DEBUG_KEY_REUSE", "Pendulum-v1", marks=pytest.mark.slow),
         pytest.param("JAX_ENABLE_X64", "MountainCarContinuous-v0", marks=pytest.mark.slow),
     ],
 )

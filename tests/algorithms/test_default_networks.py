@@ -97,6 +97,7 @@ def test_types_hold_for_every_kind_of_action(action):
     assert avals(after) == avals(state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(PPO, marks=pytest.mark.slow), DQN])
 def test_learns_from_a_dict(kind):
     space = kinds.Dict({"x": FLAT, "n": kinds.Tuple((kinds.Discrete(2), kinds.MultiBinary(2)))})
@@ -110,6 +111,7 @@ def test_learns_from_a_dict(kind):
     assert all(np.isfinite(mean.value) for name, mean in metrics.items() if "loss" in name)
 
 
+@pytest.mark.slow
 def test_learns_with_a_dict_of_actions():
     before, after, metrics = trained(small(PPO), (FLAT, ACTIONS["dict"]))
     head = [state.shared.algorithm.model.actor.head.heads["wheel"].logvar for state in (before, after)]
@@ -139,6 +141,7 @@ def test_sampled_actions_belong_to_the_space_and_their_probability_is_known(acti
     assert np.isfinite(log_prob)
 
 
+@pytest.mark.slow
 def test_flat_boxes_keep_the_networks_that_they_had():
     for space, policy in ((kinds.Discrete(3), Categorical), (FLAT, Gaussian)):
         key = jax.random.key(0)

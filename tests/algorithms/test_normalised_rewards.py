@@ -125,6 +125,7 @@ def test_moments_are_merged_over_devices_and_running_returns_stay_with_their_lan
         np.testing.assert_allclose(found.variance[device], state.reward_moments.variance, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_trainer_keeps_the_running_returns():
     laws.law_accumulators_go_on(laws.REAL)
 

@@ -283,7 +283,7 @@ def test_optimism_solves_deep_sea_and_its_absence_does_not():
     assert (best(deep_sea, TD(**settings), 10_000) <= 0).all()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [RULES[0], *(pytest.param(rule, marks=pytest.mark.slow) for rule in RULES[1:])])
 def test_no_action_need_be_legal_in_a_terminal_state(rule):
     space = kinds.Dict({"observation": kinds.Discrete(STATES), "action_mask": kinds.MultiBinary(ACTIONS)})
     algorithm, transition = learner(rule=rule), rollout()

@@ -266,6 +266,7 @@ def test_noise_is_drawn_for_each_lane_and_none_in_evaluation(name):
     np.testing.assert_array_equal(act(steady, keys, True), best)  # with ε at 1 half of them would not be
 
 
+@pytest.mark.slow
 def test_online_and_target_draw_noise_of_their_own():
     spaces = Spaces(OBSERVATION, kinds.Discrete(1))
     dqn = DQN(**PLAIN | dict(noisy=True, hidden_sizes=(4,), discount=1.0))

@@ -63,7 +63,12 @@ def test_run_folder_gives_back_every_default(algorithm, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "environment"), [(algorithm, name) for algorithm in PRESETS for name in PRESETS[algorithm]]
+    ("algorithm", "environment"),
+    [
+        pytest.param(algorithm, name, marks=pytest.mark.slow if place else ())
+        for algorithm in PRESETS
+        for place, name in enumerate(PRESETS[algorithm])
+    ],
 )
 def test_presets_make_trainers(algorithm, environment):
     trainer = configuration(algorithm, environment).trainer()

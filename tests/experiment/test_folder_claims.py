@@ -102,7 +102,7 @@ def test_one_sweep_at_a_time(tmp_path, capsys):
     assert "another process is writing" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [[], ["--replace"]])
+@pytest.mark.parametrize("words", [[], pytest.param(["--replace"], marks=pytest.mark.slow)])
 def test_a_sweep_deletes_no_file_of_the_user(tmp_path, capsys, words):
     """Neither with the whole folder nor with a run that is trained anew."""
     out = tmp_path / "sweep"
@@ -116,6 +116,7 @@ def test_a_sweep_deletes_no_file_of_the_user(tmp_path, capsys, words):
     assert (run / "episode.gif").exists()
 
 
+@pytest.mark.slow
 def test_tables_are_there_though_nothing_is_left_to_train(tmp_path):
     out = tmp_path / "sweep"
     assert main([*SWEEP, "--out", str(out), "--episodes", "4"]) == 0

@@ -79,6 +79,7 @@ def compiled(name, calls):
     return jax.jit(lambda state: training.train_chunk(trainer, state, calls))(trainer.init(jax.random.key(3)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ppo", pytest.param("dqn", marks=pytest.mark.slow)])
 def test_same_numbers_as_compiled(name):
     # Environments without randomness: then keys, actions, transitions, replay and updates must agree.
@@ -213,6 +214,7 @@ def evaluated(environment, episodes, lanes=4, **kwargs):
     return evaluate_on_host(trainer, state, step=jnp.zeros(()), keys=keys, episodes=episodes, **kwargs)
 
 
+@pytest.mark.slow
 def test_short_episodes_do_not_count_more_in_evaluation():
     played = evaluated(GymnasiumEnvironment.of(Uneven), 202)
     assert played.episode_return.shape == (2, 202)
@@ -238,6 +240,7 @@ def test_what_does_not_fit_is_said_at_once():
         HostTrainer(PPO, vector(AutoresetMode.DISABLED), 4, workers=2)
 
 
+@pytest.mark.slow
 def test_state_outlives_the_next_step():
     trainer = HostTrainer(algorithms.PPO(rollout_length=4, minibatches=1), vector("SameStep", 2), 2)
     with HostLoop(trainer, jax.random.key(0)) as loop:

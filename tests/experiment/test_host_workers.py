@@ -44,6 +44,7 @@ class Moody(gymnasium.Env):
         return np.array([self.time, self.np_random.normal()], np.float32)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_workers_and_a_fault_is_told():
     environment = GymnasiumEnvironment.of(functools.partial(Moody, nap=60.0))
     alone, apart = environment.start(3), WorkerLanes(environment, 3, 2)

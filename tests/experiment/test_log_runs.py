@@ -59,6 +59,7 @@ def test_back_ends_get_what_the_run_folder_gets(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["settings"]["log"] == "parquet"
 
 
+@pytest.mark.slow
 def test_command_line_names_back_ends(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_rows.py").write_text("def log(rows):\n    print(rows[-1]['step'])\n")
@@ -94,6 +95,7 @@ def interrupt_at(monkeypatch, call):
     monkeypatch.setattr(_drivers.Compiled, "advance", counted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_resume_goes_on_with_the_back_ends_and_doubles_no_row(tmp_path, monkeypatch, cut):
     monkeypatch.setattr("bellmax.experiment._log_parquet._SECONDS_BETWEEN_PARTS", 0)

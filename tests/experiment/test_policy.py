@@ -93,7 +93,7 @@ def test_memory_is_carried():
     assert all(map(np.array_equal, jax.tree.leaves(memory), jax.tree.leaves(again)))
 
 
-@pytest.mark.parametrize("explore", [False, True])
+@pytest.mark.parametrize("explore", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_exported_policy_agrees_without_bellmax(agent, explore, tmp_path):
     """What `jax.export` reads back gives the actions of the policy, for any number of observations."""
     policy, spaces, path = agent.policy(1), agent.spaces, tmp_path / "policy.jax"

@@ -122,6 +122,7 @@ def test_run_repeats_bit_for_bit(run, tmp_path):
     assert all(map(np.array_equal, jax.tree.leaves(once), jax.tree.leaves(again)))
 
 
+@pytest.mark.slow
 def test_dqn_runs_on_slashed_names(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["--steps", "800", "--warm-up", "64", "--batch-size", "32", "--hidden-sizes", "8", "--episodes", "4"]
@@ -197,6 +198,7 @@ def test_ctrl_c_saves_the_agent_and_says_how_far_it_came(tmp_path, monkeypatch):
     assert not (out / "evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_seeds_that_never_began_are_not_evaluated(tmp_path, monkeypatch):
     write = training_run.RunFolder.append_metrics
 
