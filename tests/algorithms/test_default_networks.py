@@ -159,6 +159,7 @@ def masked(space, actions):
     return kinds.Dict({"observation": space, "action_mask": kinds.MultiBinary(actions)})
 
 
+@pytest.mark.slow
 def test_ppo_samples_and_scores_legal_actions_only():
     for action, legal in ((kinds.Discrete(3), [0, 1, 1]), (kinds.MultiDiscrete([2, 3]), [0, 1, 1, 0, 1])):
         observation = {"observation": jnp.ones(3), "action_mask": jnp.array(legal, jnp.int8)}
@@ -186,6 +187,7 @@ def test_dqn_takes_and_values_legal_actions_only():
     assert set(jax.vmap(act)(jax.random.split(jax.random.key(0), 100)).tolist()) == {1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [PPO, pytest.param(DQN, marks=pytest.mark.slow)])
 def test_masks_hold_in_training(kind):
     before, after, metrics = trained(small(kind), (masked(FLAT, 3), kinds.Discrete(3)), calls=3)

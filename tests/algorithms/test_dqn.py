@@ -57,6 +57,7 @@ def update(dqn, state, batch, step=0.0):
     return dqn.update(state, batch, step=jnp.asarray(step), key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_whole_move_makes_the_target_the_online_network():
     dqn = DQN(learning_rate=0.1, target_period=1, target_step=1.0)
     state, *_ = update(dqn, laws.dqn_state(dqn), laws.dqn_batch())
@@ -158,6 +159,7 @@ def test_own_network_is_used():
     assert laws.largest_difference(after.online, state.online) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("double", [False, True])
 def test_own_network_is_masked_in_acting_and_in_targets(double):
     seen = []

@@ -102,6 +102,7 @@ def test_sequences_of_another_length_are_refused(n):
         n_step_batch(sequences(), DISCOUNT, n)
 
 
+@pytest.mark.slow
 def test_dqn_learns_from_the_sum():
     # One lane of the table's states 0 → 1 → 2 → 2, rewards 1, 2, 3: 1 + 2/2 + 3/4 + max Q(2)/8 − Q(0, 0).
     dqn = DQN(discount=0.5, double=False, n_step=3)

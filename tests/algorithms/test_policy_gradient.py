@@ -119,6 +119,7 @@ def update(algorithm, state, transition):
     return run(state, Batch(transition))
 
 
+@pytest.mark.slow
 def test_clip_is_nothing_to_vanilla():
     transition = laws.rollout(kind="gaussian")
     one, other = (update(small(strategy="vanilla", clip_epsilon=e), lagging(), transition)[0] for e in (0.2, 0.01))

@@ -168,6 +168,7 @@ def update(algorithm, transition, state=None, *, memory=None, step=0.0, axis_nam
     return laws.fast_jit(run)(state, Batch(transition, memory))
 
 
+@pytest.mark.slow
 def test_first_ratio_is_one_and_nothing_is_skipped():
     _, metrics = update(small(cell="lstm"), laws.rollout())
     assert abs(float(metrics["approximate_kl"])) <= 1e-6
@@ -207,6 +208,7 @@ def test_clip_follows_its_schedule():
     assert narrow > wide
 
 
+@pytest.mark.slow
 def test_nan_reward_is_skipped():
     transition = laws.rollout()
     transition = dataclasses.replace(transition, reward=transition.reward.at[1, 1].set(jnp.nan))

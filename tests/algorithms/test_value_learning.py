@@ -184,6 +184,7 @@ def test_munchausen_by_hand():
     np.testing.assert_allclose(feedback.priority, wanted, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_fractions_are_drawn_for_each_example():
     iqn = IQN(**PLAIN, fractions=2, target_fractions=2, hidden_sizes=(4,), cosines=3, learning_rate=0.0)
     state = initial(iqn)

@@ -73,6 +73,7 @@ def test_gradient_across_an_axis_is_that_of_the_full_batch():
         assert not np.allclose(losses, losses[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [600, 512, 100, 769])
 def test_gradient_in_blocks_is_that_of_the_whole(rows):
     whole = value_and_grad(_loss)(_model(), _data(rows))

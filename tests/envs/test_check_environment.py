@@ -183,6 +183,7 @@ def test_planted_mistake_is_found_where_it_belongs(mistake):
     assert set(before) <= {"passed"} or mistake == "callback to Python", str(report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_reset_of_all_at_once_is_found_even_where_any_observation_may_be_a_first_one(wide):
     class Wrong(Walk):

@@ -99,6 +99,7 @@ def test_missing_package_names_its_extra(monkeypatch, prefix):
             call(f"{prefix}/x")
 
 
+@pytest.mark.slow
 def test_making_one_environment_imports_no_other_package():
     code = (
         "import sys; from bellmax import envs; envs.make('toy/chain'); envs.make('gymnasium/CartPole-v1');"

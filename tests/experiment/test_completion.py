@@ -58,6 +58,7 @@ def test_every_command_is_there():
     assert set(commands) == set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_has_a_script(shell, capsys):
     assert main(["completion", shell]) == 0

@@ -89,6 +89,7 @@ def run(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_run_folder_is_that_of_any_run(run, capsys):
     names = {"agent", "config.json", "curve.png", "evaluation.json", "metrics.jsonl", "status.json"}
     assert {path.name for path in run.iterdir()} == names

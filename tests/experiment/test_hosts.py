@@ -188,6 +188,7 @@ def test_sigterm_at_one_process_saves_at_the_same_step_everywhere(tmp_path, whic
     assert int(newest) == steps
 
 
+@pytest.mark.slow
 def test_work_that_takes_too_long_ends_the_process():
     script = "import time; from bellmax.experiment._hosts import watched\nwith watched(0.5): time.sleep(60)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=False)

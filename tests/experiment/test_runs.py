@@ -73,6 +73,7 @@ def test_flags_may_stand_before_the_names(run, tmp_path, capsys):
     assert main(["train", "ppo", *SMALL, "toy/bandit", "--steps", "64", "--out", str(tmp_path / "run")]) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_last_evaluation_leaves_no_run_running(tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -131,6 +132,7 @@ def test_dqn_runs_on_slashed_names(tmp_path, monkeypatch, capsys):
     assert "1 seed, 4 episodes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_existing_run_is_refused_then_replaced(run, tmp_path, capsys):
     out = tmp_path / "run"
     out.mkdir()
@@ -216,6 +218,7 @@ def test_seeds_that_never_began_are_not_evaluated(tmp_path, monkeypatch):
     assert agent.steps > 0
 
 
+@pytest.mark.slow
 def test_run_that_fails_says_so_and_how_far_it_came(tmp_path, monkeypatch):
     def fail(folder, rows):
         raise OSError("no space left on device")

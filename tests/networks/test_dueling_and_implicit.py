@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bellmax.networks import MLP, Dueling, ImplicitQuantiles
 
@@ -15,6 +16,7 @@ def test_streams_are_joined_for_every_atom():
     np.testing.assert_array_equal(network(None), [[8, 19], [9, 19], [13, 22]])
 
 
+@pytest.mark.slow
 def test_value_stream_is_the_mean_over_actions():
     key = jax.random.key(0)
     network = Dueling(

@@ -84,13 +84,9 @@ def test_another_mesh_may_be_set(small, two):
     assert laws.largest_difference(state.shared.algorithm, small[2].shared.algorithm) < 1e-6
 
 
-@pytest.mark.parametrize(
-    "how", ["shard_map", pytest.param("pmap", marks=pytest.mark.slow), pytest.param("jit", marks=pytest.mark.slow)]
-)
-@pytest.mark.parametrize(
-    ("over", "devices"),
-    [("seeds", 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in (("seeds", 4), ("lanes", 2)))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["shard_map", "pmap", "jit"])
+@pytest.mark.parametrize(("over", "devices"), [("seeds", 2), ("seeds", 4), ("lanes", 2)])
 def test_seeds_inside_devices_and_over_devices(small, seeds_alone, how, over, devices):
     keys, wanted, wanted_metrics = seeds_alone
     parallel = spread(small[0], devices, how, over)
